@@ -1,0 +1,132 @@
+"""From plain data to a checked `Experiment`, with the path of every error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from autosteer.contracts.errors import ExperimentFileError, TableError
+from autosteer.contracts.experiment import Experiment
+from autosteer.contracts.tables import table_kind
+
+Problem = tuple[str, str]
+
+
+def parse_experiment(data: Any, where: str) -> Experiment:
+    """Check plain data against the experiment file's models and against itself.
+
+    Parameters
+    ----------
+    data : object
+        What the YAML file held.
+    where : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    Experiment
+        The checked experiment.
+
+    Raises
+    ------
+    ExperimentFileError
+        With the path and text of every error that was found.
+    """
+    if not isinstance(data, Mapping):
+        raise ExperimentFileError(where, [("(file)", "the file must hold a mapping of sections")])
+    try:
+        experiment = Experiment.model_validate(data)
+    except ValidationError as error:
+        raise ExperimentFileError(where, [_readable(entry) for entry in error.errors()]) from None
+    problems = list(_cross_checks(experiment))
+    if problems:
+        raise ExperimentFileError(where, problems)
+    return experiment
+
+
+def _readable(entry: Any) -> Problem:
+    """Turn one of pydantic's errors into a path and a sentence."""
+    path = ".".join(str(part) for part in entry["loc"]) or "(file)"
+    message = entry["msg"].removeprefix("Value error, ")
+    if entry["type"] == "extra_forbidden":
+        message = "unknown key: check the spelling (autosteer config schema lists the keys)"
+    elif entry["type"] == "missing":
+        message = "this key is required"
+    elif not isinstance(entry.get("input"), Mapping | list | None):
+        message = f"{message} (found {entry['input']!r})"
+    return path, message
+
+
+def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
+    """Check what one section says against the others."""
+    for name, knob in experiment.knobs.items():
+        if knob.device not in experiment.devices:
+            yield (
+                f"knobs.{name}.device",
+                f"no device '{knob.device}': there are {', '.join(experiment.devices)}",
+            )
+    for index, zone in enumerate(experiment.envelope.keep_out):
+        for name in zone.box:
+            if name not in experiment.knobs:
+                yield (
+                    f"envelope.keep_out.{index}.box.{name}",
+                    f"no knob '{name}': there are {', '.join(experiment.knobs)}",
+                )
+    for index, interlock in enumerate(experiment.envelope.interlocks):
+        if interlock.device not in experiment.devices:
+            yield (
+                f"envelope.interlocks.{index}.device",
+                f"no device '{interlock.device}': there are {', '.join(experiment.devices)}",
+            )
+    yield from _column_checks(experiment)
+    if experiment.source.kind != "tables":
+        if experiment.analysis is None:
+            yield "analysis", f"needed where source.kind is {experiment.source.kind}"
+        elif experiment.source.kind == "frames" and experiment.analysis.detector is None:
+            yield "analysis.detector", "needed where source.kind is frames"
+    if experiment.simulation is None:
+        source = experiment.source
+        if source.kind == "tables" and not source.addresses:
+            yield "source.addresses", "needed where nothing is simulated"
+        if source.kind != "tables" and source.address is None:
+            yield "source.address", "needed where nothing is simulated"
+    names = [quantity.name for quantity in experiment.quantities]
+    for index, name in enumerate(names):
+        path = "objective" if index == 0 else f"observables.{index - 1}"
+        if names.index(name) != index:
+            yield f"{path}.name", f"'{name}' is used twice"
+        if name in experiment.knobs:
+            yield f"{path}.name", f"'{name}' is the name of a knob"
+
+
+def _column_checks(experiment: Experiment) -> Iterator[Problem]:
+    """Check that every column that a quantity names exists in its kind."""
+    for index, quantity in enumerate(experiment.quantities):
+        path = "objective" if index == 0 else f"observables.{index - 1}"
+        columns = [(f"{path}.column", quantity.column)]
+        if quantity.normalize_by is not None:
+            columns.append((f"{path}.normalize_by", quantity.normalize_by))
+        columns += [
+            (f"{path}.where.{number}.column", condition.column)
+            for number, condition in enumerate(quantity.where)
+        ]
+        for where, column in columns:
+            kind_name, dot, column_name = column.partition(".")
+            if not dot:
+                yield where, f"'{column}' must be written kind.column, as in indexing.hit"
+                continue
+            try:
+                kind = table_kind(kind_name)
+            except TableError as error:
+                yield where, str(error)
+                continue
+            if kind.rows != "shot":
+                yield where, f"'{kind_name}' has several rows per shot: it cannot be joined"
+            elif column_name not in kind.value_columns:
+                yield (
+                    where,
+                    f"'{kind_name}' has no column '{column_name}': "
+                    f"it has {', '.join(kind.value_columns)}",
+                )

@@ -1,0 +1,18 @@
+"""The mathematics that simulation and analysis share: pure functions, no I/O."""
+
+from autosteer.physics.geometry import Detector, module_mask
+from autosteer.physics.unit_cell import (
+    Centering,
+    UnitCell,
+    cell_parameters,
+    primitive_transform,
+)
+
+__all__ = [
+    "Centering",
+    "Detector",
+    "UnitCell",
+    "cell_parameters",
+    "module_mask",
+    "primitive_transform",
+]
