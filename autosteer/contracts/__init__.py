@@ -52,7 +52,7 @@ from autosteer.contracts.protocols import (
 )
 from autosteer.contracts.tables import (
     TableKind,
-    check_batch,
+    check_schema,
     column,
     item_kind,
     make_batch,
@@ -112,7 +112,7 @@ __all__ = [
     "WireError",
     "WireSizeError",
     "WireVersionError",
-    "check_batch",
+    "check_schema",
     "column",
     "item_kind",
     "make_batch",

@@ -338,33 +338,31 @@ def _as_type(values: np.ndarray[Any, Any], dtype: pa.DataType) -> np.ndarray[Any
     return np.ascontiguousarray(values, dtype=dtype.to_pandas_dtype())
 
 
-def check_batch(kind: TableKind, batch: pa.RecordBatch) -> None:
-    """Check that a batch has the columns of its kind; further columns are allowed.
+def check_schema(kind: TableKind, schema: pa.Schema) -> None:
+    """Check that a schema has the columns of a kind; further columns are allowed.
 
     Parameters
     ----------
     kind : TableKind
-        Kind that the batch claims to be.
-    batch : pyarrow.RecordBatch
-        The batch.
+        Kind that the table claims to be.
+    schema : pyarrow.Schema
+        Its schema.
 
     Raises
     ------
     TableError
-        If a column is missing or has another type, or a key holds nulls.
+        If a column is missing or has another type.
     """
     for field in kind.schema:
-        index = batch.schema.get_field_index(field.name)
+        index = schema.get_field_index(field.name)
         if index < 0:
-            raise TableError(f"a batch of kind '{kind.name}' lacks the column '{field.name}'")
-        found = batch.schema.field(index)
+            raise TableError(f"a table of kind '{kind.name}' lacks the column '{field.name}'")
+        found = schema.field(index)
         if found.type != field.type:
             raise TableError(
                 f"column '{field.name}' of kind '{kind.name}' has type {found.type}, "
                 f"not {field.type}"
             )
-        if not field.nullable and batch.column(index).null_count:
-            raise TableError(f"key column '{field.name}' of kind '{kind.name}' holds nulls")
 
 
 def schema_hash(schema: pa.Schema) -> str:

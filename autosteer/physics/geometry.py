@@ -145,7 +145,8 @@ class Detector:
         """
         position = self.positions_mm(panel, slow_px, fast_px)
         direction = position / np.linalg.norm(position, axis=-1, keepdims=True)
-        return (direction - np.array([0.0, 0.0, 1.0])) / wavelength_angstrom
+        q: Float = (direction - np.array([0.0, 0.0, 1.0])) / wavelength_angstrom
+        return q
 
     def project(self, k_out: ArrayLike) -> tuple[NDArray[np.intp], Float, Float]:
         """Find where scattered rays meet the detector.

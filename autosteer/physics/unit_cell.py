@@ -182,7 +182,8 @@ class UnitCell:
         ndarray of float64, shape (3, 3)
             Rows a*, b*, c* [1/angstrom], without 2 pi.
         """
-        return np.linalg.inv(self.basis()).T
+        reciprocal: NDArray[np.float64] = np.asarray(np.linalg.inv(self.basis()).T, np.float64)
+        return reciprocal
 
 
 def primitive_transform(centering: Centering) -> NDArray[np.float64]:
