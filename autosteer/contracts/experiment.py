@@ -79,7 +79,7 @@ class Condition(Section):
     column: str = Field(description="Column as kind.name, for example machine.beam_intensity")
     above: FiniteFloat | None = Field(default=None, description="Value must be greater")
     below: FiniteFloat | None = Field(default=None, description="Value must be less")
-    equals: Scalar | None = Field(default=None, description="Value must be equal")
+    equals: bool | int | float | None = Field(default=None, description="Value must be equal")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -322,6 +322,9 @@ class Experiment(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Names the run folders")
     metadata: dict[str, Scalar] = Field(
         default_factory=dict, description="Free metadata: proposal, people, purpose"
+    )
+    plugins: tuple[str, ...] = Field(
+        default=(), description="Modules imported first: they register table kinds and the like"
     )
     sample: Sample = Sample()
     mode: Mode = Field(

@@ -81,6 +81,15 @@ class KnowsBest(Protocol):
 
 
 @runtime_checkable
+class Explains(Protocol):
+    """A policy that can say why it suggested a point."""
+
+    def explain(self, suggestion_id: str) -> str:
+        """Return the reason for a suggestion, one line for people."""
+        ...
+
+
+@runtime_checkable
 class Actuator(Protocol):
     """What carries decisions to the knobs; the controller's drivers wait for its results."""
 

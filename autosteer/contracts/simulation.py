@@ -105,7 +105,7 @@ class SimulatedCrystals(_Section):
     )
     bandwidth: NonNegativeFloat = Field(default=0.001, description="Relative RMS bandwidth")
     photons_per_spot: PositiveFloat = Field(
-        default=400.0, description="Mean photons of a full low-angle reflection"
+        default=300.0, description="Mean photons of a full low-angle reflection"
     )
     spot_sigma_px: PositiveFloat = Field(default=0.9, description="RMS radius of a spot [px]")
     cell_spread: NonNegativeFloat = Field(
