@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -101,6 +101,24 @@ class ShotTruth:
             int(self.n_crystals[index]),
             float(self.beam_intensity[index]),
             float(self.jet_thickness_in_beam[index]),
+        )
+
+    def dark(self) -> ShotTruth:
+        """Return the same pulses with the shutter closed.
+
+        Returns
+        -------
+        ShotTruth
+            No beam, so no hits; what was attainable stays.
+        """
+        nothing = np.zeros(len(self))
+        return replace(
+            self,
+            p_hit=nothing,
+            n_crystals=np.zeros(len(self), np.int64),
+            overlap=nothing,
+            beam_intensity=nothing,
+            jet_thickness_in_beam=nothing,
         )
 
     def select(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> ShotTruth:

@@ -44,6 +44,7 @@ from autosteer.contracts.protocols import (
     KnowsBest,
     LineSink,
     Policy,
+    Predicts,
     ReadbackCallback,
     ReadbackSource,
     RegistersFailures,
@@ -52,6 +53,12 @@ from autosteer.contracts.protocols import (
     TableSink,
 )
 from autosteer.contracts.tables import (
+    INDEXING,
+    LATTICES,
+    MACHINE,
+    PULSE,
+    QUALITY,
+    SPOTS,
     TableKind,
     check_schema,
     column,
@@ -65,6 +72,12 @@ from autosteer.contracts.tables import (
 )
 
 __all__ = [
+    "INDEXING",
+    "LATTICES",
+    "MACHINE",
+    "PULSE",
+    "QUALITY",
+    "SPOTS",
     "Actuator",
     "AddressError",
     "AnalysisError",
@@ -94,6 +107,7 @@ __all__ = [
     "Outcome",
     "Policy",
     "PolicyError",
+    "Predicts",
     "ProcessError",
     "Quantity",
     "ReadbackCallback",

@@ -140,21 +140,24 @@ class DetectorSection(Section):
     )
 
 
-class FrameSourceSection(Section):
-    """Detector frames, analysed by autosteer's worker."""
-
-    kind: Literal["frames"]
+class _ShotSourceSection(Section):
     address: str | None = Field(
-        default=None, description="tcp://host:port of the frame stream; the simulation fills it in"
+        default=None, description="tcp://host:port of the stream; the simulation fills it in"
     )
     rate_hz: PositiveFloat = Field(description="Shots per second")
     pulse_stride: PositiveInt = Field(default=1, description="Pulse ids from shot to shot")
 
 
-class SpotListSourceSection(FrameSourceSection):
+class FrameSourceSection(_ShotSourceSection):
+    """Detector frames, analysed by autosteer's worker."""
+
+    kind: Literal["frames"]
+
+
+class SpotListSourceSection(_ShotSourceSection):
     """Spot lists from a file in place of frames; the worker indexes them."""
 
-    kind: Literal["spot_lists"]  # type: ignore[assignment]
+    kind: Literal["spot_lists"]
     path: str = Field(description="NPZ with q (n, spots, 3) in 1/angstrom, NaN-padded")
     key: str = Field(default="q", description="Name of the array in the file")
 

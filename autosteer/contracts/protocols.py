@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from autosteer.contracts.decisions import Decision, MotorFacts, MoveResult
 
@@ -86,6 +88,17 @@ class Explains(Protocol):
 
     def explain(self, suggestion_id: str) -> str:
         """Return the reason for a suggestion, one line for people."""
+        ...
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A policy with a model that can be looked at."""
+
+    def posterior(
+        self, points: Sequence[Mapping[str, float]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and standard deviation of the objective at places, each of shape (n,)."""
         ...
 
 

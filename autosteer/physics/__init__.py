@@ -1,6 +1,7 @@
 """The mathematics that simulation and analysis share: pure functions, no I/O."""
 
 from autosteer.physics.geometry import Detector, module_mask
+from autosteer.physics.motion import Travel
 from autosteer.physics.unit_cell import (
     Centering,
     UnitCell,
@@ -11,6 +12,7 @@ from autosteer.physics.unit_cell import (
 __all__ = [
     "Centering",
     "Detector",
+    "Travel",
     "UnitCell",
     "cell_parameters",
     "module_mask",

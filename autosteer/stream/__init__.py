@@ -6,6 +6,7 @@ from autosteer.stream.gate import Gate, StreamCounters
 from autosteer.stream.join import RingJoin
 from autosteer.stream.producer import Coverage, Producer
 from autosteer.stream.receiver import Received, Receiver
+from autosteer.stream.recorder import Recorder
 from autosteer.stream.recording import SegmentWriter, TableRecorder, read_segment, segments
 from autosteer.stream.shots import Channel, JoinCounters, JoinedShots, concatenate_shots
 from autosteer.stream.sockets import (
@@ -45,6 +46,7 @@ __all__ = [
     "RealClock",
     "Received",
     "Receiver",
+    "Recorder",
     "RingJoin",
     "SchemaBook",
     "SegmentWriter",

@@ -146,6 +146,22 @@ class RingJoin:
         if state is not None and source in state.producers:
             state.producers[source].next_pulse_id = _END_OF_TIME
 
+    def all_ended(self, kind: str) -> bool:
+        """Tell whether every producer of a channel has ended its stream.
+
+        Parameters
+        ----------
+        kind : str
+            Table kind of the channel.
+
+        Returns
+        -------
+        bool
+            False while one goes on, or if none has been heard yet.
+        """
+        producers = self._channels[kind].producers.values()
+        return bool(producers) and all(p.next_pulse_id == _END_OF_TIME for p in producers)
+
     def add(self, kind: str, batch: pa.RecordBatch, now_ns: int) -> None:
         """Offer the rows of a batch.
 

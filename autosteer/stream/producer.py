@@ -219,6 +219,11 @@ class Producer:
             self._beat(kind, stream, end=True)
 
     @property
+    def pending_shots(self) -> int:
+        """Shots that wait for some consumer."""
+        return sum(outlet.pending_shots for outlet in self._outlets.values())
+
+    @property
     def counters(self) -> dict[str, dict[str, int]]:
         """Shots sent, dropped and pending, by consumer."""
         return {

@@ -1,0 +1,48 @@
+"""Finds the classes that an experiment file names."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from autosteer.contracts import NameResolutionError
+
+
+def resolve(name: str, group: str) -> Any:
+    """Find what a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        ``package.module:Name``, or the name of an entry point.
+    group : str
+        Group of the entry points, for example ``autosteer.policies``.
+
+    Returns
+    -------
+    object
+        The class or function.
+
+    Raises
+    ------
+    NameResolutionError
+        If the name leads nowhere.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        found = {point.name: point for point in entry_points(group=group)}
+        if name not in found:
+            known = ", ".join(sorted(found)) or "none are installed"
+            raise NameResolutionError(
+                f"'{name}' is neither package.module:Name nor an entry point of '{group}' ({known})"
+            )
+        return found[name].load()
+    try:
+        return getattr(import_module(module_name), attribute)
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name:
+            raise NameResolutionError(f"'{name}': there is no module '{module_name}'") from None
+        raise NameResolutionError(f"'{name}' cannot be imported: {error}") from error
+    except AttributeError:
+        raise NameResolutionError(f"'{name}': '{module_name}' has no '{attribute}'") from None

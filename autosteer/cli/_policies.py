@@ -1,0 +1,91 @@
+"""Makes the policy that an experiment file names."""
+
+from __future__ import annotations
+
+import contextlib
+
+from autosteer.cli._names import resolve
+from autosteer.contracts import Experiment, Policy, PolicyError
+from autosteer.steering.policy_host import PolicyHost
+
+
+def make_policy(experiment: Experiment) -> Policy:
+    """Make the policy, as at the start of a run.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+
+    Returns
+    -------
+    Policy
+        The policy.
+
+    Raises
+    ------
+    PolicyError
+        If the class does not take what every policy is given, or the options of the file.
+    """
+    policy_class = resolve(experiment.policy.class_name, "autosteer.policies")
+    try:
+        made = policy_class(
+            knobs={name: (knob.low, knob.high) for name, knob in experiment.knobs.items()},
+            objective=experiment.objective.name,
+            maximize=experiment.objective.direction == "maximize",
+            seed=experiment.seed,
+            **experiment.policy.options,
+        )
+    except TypeError as error:
+        raise PolicyError(
+            f"policy {experiment.policy.class_name} cannot be made: {error}; a policy takes knobs, "
+            "objective, maximize, seed, and the options of the experiment file"
+        ) from error
+    if not isinstance(made, Policy):
+        raise PolicyError(
+            f"policy {experiment.policy.class_name} lacks suggest(num_points) or ingest(points)"
+        )
+    return made
+
+
+def make_host(experiment: Experiment) -> PolicyHost:
+    """Make the policy, and what asks it for the controller.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+
+    Returns
+    -------
+    PolicyHost
+        The host, with the policy as at the start of a run.
+    """
+    _pin_threads()
+    return PolicyHost(make_policy(experiment), list(experiment.knobs), experiment.objective.name)
+
+
+def _pin_threads() -> None:
+    """Keep torch to one thread: more of them cost time on small problems, and disturb others."""
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def warm_up(experiment: Experiment) -> None:
+    """Use up the cost of first calls on a twin of the policy, before beam is spent on it.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    """
+    twin = make_policy(experiment)
+    name = experiment.objective.name
+    middle = {key: (knob.low + knob.high) / 2 for key, knob in experiment.knobs.items()}
+    with contextlib.suppress(Exception):
+        twin.ingest([{"_id": "warm", **middle, name: 0.1, f"{name}_sem": 0.1}])
+        for number in range(10):
+            for point in twin.suggest(1):
+                twin.ingest([{**point, name: 0.01 * number, f"{name}_sem": 0.1}])

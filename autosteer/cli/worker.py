@@ -1,0 +1,88 @@
+"""``autosteer worker``: analyses frames or spot lists and publishes result tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autosteer.cli._output import clear_errors
+
+
+def worker(
+    file: Annotated[Path, typer.Argument(help="Experiment file with a section 'analysis'.")],
+    name: Annotated[str, typer.Option(help="Name of this worker.")],
+    frames: Annotated[str, typer.Option(help="Where the frames come from.")],
+    run_uid: Annotated[str, typer.Option(help="Identifier of the run.")],
+    agent: Annotated[str, typer.Option(help="Where the agent takes tables.")],
+    recorder: Annotated[str, typer.Option(help="Where the recorder takes tables.")],
+    directory: Annotated[Path, typer.Option(help="Folder for the spool.")],
+) -> None:
+    """Analyse what comes, until interrupted."""
+    import time
+
+    import zmq
+
+    from autosteer.cli._children import table_producer
+    from autosteer.cli._experiment import read_experiment
+    from autosteer.service.child import ChildRuntime, configure_logging
+
+    with clear_errors():
+        configure_logging()
+        runtime = ChildRuntime(name)
+        experiment, _ = read_experiment(file)
+        from autosteer.analysis.analyser import make_analyser
+        from autosteer.analysis.worker import Worker
+        from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, ExperimentFileError
+        from autosteer.stream import Inlet, RealClock
+
+        analysis = experiment.analysis
+        if analysis is None:
+            raise ExperimentFileError(str(file), [("analysis", "needed to analyse frames")])
+        analyser = make_analyser(analysis, experiment.source.kind)
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        producer = table_producer(
+            context,
+            name,
+            run_uid,
+            agent,
+            recorder,
+            directory / f"{name}.spool",
+            experiment.source.pulse_stride,
+        )
+        for kind in (INDEXING, QUALITY, SPOTS, LATTICES):
+            producer.announce(kind.name, kind.schema)
+
+        def note(error: Exception) -> None:
+            runtime.log.warning("problem", error=type(error).__name__, reason=str(error))
+
+        inlet = Inlet(context, frames, "connect", "frames", high_water_mark=8)
+        working = Worker(
+            analyser,
+            inlet,
+            producer,
+            RealClock(),
+            run_uid,
+            analysis.batch_shots,
+            analysis.batch_wait_s,
+            note,
+        )
+        runtime.tell("ready")
+        next_report_s = time.monotonic() + 1.0
+        told_s: float | None = None
+        while True:
+            working.step()
+            now_s = time.monotonic()
+            if now_s >= next_report_s:
+                next_report_s = now_s + 1.0
+                runtime.tell("counters", **working.counters)
+            if runtime.should_stop():
+                told_s = told_s or now_s
+                # The source has been told to stop before: its last frames may be on their way.
+                if working.ended or now_s - told_s > 2.0:
+                    break
+        working.finish()
+        producer.close()
+        inlet.close()
+        runtime.tell("counters", **working.counters)

@@ -1,0 +1,272 @@
+"""A session: one run from the experiment file to the summary, with every process it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+import yaml
+
+from autosteer.contracts import Experiment
+from autosteer.devices.channel_access import free_port, loopback_environment
+from autosteer.record.run_directory import RunDirectory, make_run_directory, write_json
+from autosteer.service.equipment import Resolve, make_agent
+from autosteer.service.recorders import RunRecorders
+from autosteer.service.summary import RunSummary, summarize
+from autosteer.service.supervisor import Child, Supervisor
+from autosteer.service.usage import UsageMeter
+from autosteer.service.versions import versions
+from autosteer.steering.agent import Agent
+from autosteer.steering.events import Action, Announce, Fault, Finish, Operator
+
+_DRAIN_S = 5.0
+_SAMPLE_S = 1.0
+
+
+class Display(Protocol):
+    """Shows a run to people."""
+
+    def progress(self, text: str) -> None:
+        """Say what is being done before the first shot and after the last."""
+        ...
+
+    def running(self, session: Session) -> None:
+        """Begin to show the run."""
+        ...
+
+    def action(self, action: Action) -> None:
+        """Show what the controller asked for."""
+        ...
+
+    def close(self) -> None:
+        """Stop showing."""
+        ...
+
+
+class Session:
+    """One run.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    data : mapping
+        The same as plain data, for the record.
+    resolve : callable
+        Finds what a name of a group stands for.
+    display : Display
+        Shows the run to people.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        data: Mapping[str, Any],
+        resolve: Resolve,
+        display: Display,
+    ) -> None:
+        self.experiment = experiment
+        self.uid = uuid.uuid4().hex[:16]
+        self.agent: Agent | None = None
+        self.directory: RunDirectory | None = None
+        self.channel_access: dict[str, str] = {}
+        self.usage = UsageMeter()
+        self._data = data
+        self._resolve = resolve
+        self._display = display
+        self._log = structlog.get_logger().bind(process="agent", run_uid=self.uid)
+        self._supervisor: Supervisor | None = None
+        self._stops = 0
+
+    def interrupt(self) -> None:
+        """Take a Ctrl-C: the first ends after the move in flight, the second stops the motors."""
+        self._stops += 1
+        if self.agent is not None:
+            self.agent.command(Operator("stop" if self._stops == 1 else "abort", who="Ctrl-C"))
+
+    async def run(self) -> RunSummary:
+        """Run from start to end.
+
+        Returns
+        -------
+        RunSummary
+            The result, which stands in the run's directory as well.
+        """
+        parent = Path(self.experiment.record.directory)
+        run = self.directory = make_run_directory(parent, self.experiment.name, self.uid)
+        self._write_start(run)
+        recorders = RunRecorders(run)
+        supervisor = self._supervisor = Supervisor(run.logs, self._note_trouble)
+        try:
+            agent = await self._prepare(run, supervisor, recorders)
+            sampling = asyncio.create_task(self._sample(supervisor))
+            try:
+                finish = await self._steer(agent, supervisor)
+            finally:
+                sampling.cancel()
+                self._display.progress("stopping: the source, the analysis, the recorder")
+                await self._drain(agent, supervisor)
+                await agent.close()
+            children = {name: child.counters for name, child in supervisor.children.items()}
+            summary = summarize(str(run.path), self.experiment, agent, finish, children, self.usage)
+        finally:
+            self._display.close()
+            await supervisor.stop_all()
+            recorders.close()
+        write_json(run.summary, summary.model_dump(mode="json"))
+        return summary
+
+    def _write_start(self, run: RunDirectory) -> None:
+        """Record what is about to be started."""
+        run.experiment.write_text(yaml.safe_dump(dict(self._data), sort_keys=False), "utf-8")
+        write_json(
+            run.start,
+            {
+                "run_uid": self.uid,
+                "experiment": self.experiment.name,
+                "mode": self.experiment.mode,
+                "seed": self.experiment.seed,
+                "time": time.time(),
+                "versions": versions(),
+            },
+        )
+
+    async def _prepare(
+        self, run: RunDirectory, supervisor: Supervisor, recorders: RunRecorders
+    ) -> Agent:
+        """Start every process and connect every device."""
+        experiment = self.experiment
+        file = str(run.experiment)
+        if experiment.simulation is not None:
+            self._display.progress("starting the soft IOC")
+            port = experiment.simulation.ioc.port or free_port()
+            self.channel_access = loopback_environment(port, free_port())
+            os.environ.update(self.channel_access)
+            await supervisor.start(Child("ioc", ["ioc", file]))
+        self._display.progress("connecting the devices")
+        agent = self.agent = make_agent(
+            experiment,
+            self.uid,
+            self._resolve,
+            recorders,
+            lambda action: self._take_action(action, recorders),
+            lambda error: self._log.error("internal error", exc_info=error),
+        )
+        self._display.progress("starting the recorder and the policy")
+        producers = self._producers()
+        taken = await self._start_recorder(run, supervisor, producers)
+        addresses = {name: agent.add_producer(name) for name in producers}
+        policy = Child(
+            "policy",
+            ["policy", file, "--connect", agent.policy.address],
+            restart=_same(["policy", file, "--connect", agent.policy.address]),
+        )
+        async with asyncio.TaskGroup() as starting:
+            starting.create_task(supervisor.start(policy))
+            if experiment.simulation is not None:
+                self._display.progress("starting the simulated beamline and the analysis")
+                starting.create_task(self._start_source(run, supervisor, addresses, taken))
+        await agent.policy.ready.wait()
+        return agent
+
+    def _producers(self) -> list[str]:
+        """List who sends tables: the source, and each worker."""
+        names = ["source"]
+        if self.experiment.source.kind != "tables" and self.experiment.analysis is not None:
+            names += [f"worker-{number}" for number in range(self.experiment.analysis.workers)]
+        return names
+
+    async def _start_recorder(
+        self, run: RunDirectory, supervisor: Supervisor, producers: list[str]
+    ) -> dict[str, str]:
+        """Start the recorder; return where it takes the tables of each producer."""
+
+        def arguments(entries: list[str]) -> list[str]:
+            options = [word for entry in entries for word in ("--producer", entry)]
+            return ["recorder", str(run.tables), "--run-uid", self.uid, *options]
+
+        def again(ready: Mapping[str, Any]) -> list[str]:
+            return arguments([f"{name}={where}" for name, where in ready["addresses"].items()])
+
+        ready = await supervisor.start(Child("recorder", arguments(producers), restart=again))
+        addresses: dict[str, str] = ready["addresses"]
+        return addresses
+
+    async def _start_source(
+        self,
+        run: RunDirectory,
+        supervisor: Supervisor,
+        agent: Mapping[str, str],
+        recorder: Mapping[str, str],
+    ) -> None:
+        """Start the simulated source and the workers that take its frames."""
+        file = str(run.experiment)
+
+        def options(name: str) -> list[str]:
+            return [
+                *("--run-uid", self.uid),
+                *("--agent", agent[name]),
+                *("--recorder", recorder[name]),
+                *("--directory", str(run.simulation if name == "source" else run.logs)),
+            ]
+
+        ready = await supervisor.start(Child("source", ["source", file, *options("source")]))
+        workers = []
+        for name, frames in ready["frames"].items():
+            arguments = ["worker", file, "--name", name, "--frames", frames, *options(name)]
+            workers.append(supervisor.start(Child(name, arguments, restart=_same(arguments))))
+        await asyncio.gather(*workers)
+
+    def _take_action(self, action: Action, recorders: RunRecorders) -> None:
+        recorders.take(action)
+        if isinstance(action, Announce):
+            self._log.log(_LEVELS[action.level], action.text)
+        self._display.action(action)
+
+    def _note_trouble(self, name: str, what: str, again: bool) -> None:
+        """Tell the controller that a process has died."""
+        self._log.warning("trouble", child=name, what=what, restarted=again)
+        if self.agent is None:
+            return
+        if name == "policy":
+            self.agent.policy.fail(f"its process {what}")
+        fatal = not again and name not in {"ioc", "recorder"}
+        text = what + ("; it is started anew" if again else "")
+        self.agent.post(Fault(f"process '{name}'", text, fatal=fatal))
+
+    async def _sample(self, supervisor: Supervisor) -> None:
+        """Meter the processes, and kill a policy that hangs."""
+        while True:
+            pids = {name: child.pid for name, child in supervisor.children.items()}
+            self.usage.sample({"agent": os.getpid(), **pids})
+            await asyncio.sleep(_SAMPLE_S)
+
+    async def _steer(self, agent: Agent, supervisor: Supervisor) -> Finish:
+        self._display.running(self)
+        if "source" in supervisor.children:
+            supervisor.command("source", "go")
+        return await agent.run()
+
+    async def _drain(self, agent: Agent, supervisor: Supervisor) -> None:
+        """Stop the producers, and take what they have sent, for the accounts."""
+        await supervisor.stop("source")
+        await supervisor.stop(*(name for name in supervisor.children if name.startswith("worker")))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                await agent.all_ended.wait()
+        await supervisor.stop("recorder", "policy")
+
+
+_LEVELS = {"info": 20, "warning": 30, "error": 40}
+
+
+def _same(arguments: list[str]) -> Callable[[Mapping[str, Any]], list[str]]:
+    """Start a process anew with the arguments that it had."""
+    return lambda _: arguments
