@@ -74,3 +74,7 @@ def prepare_clients() -> None:
             importlib.import_module(package)
         except ImportError:
             raise MissingExtraError(package, "epics", "driving EPICS motors") from None
+    from epics import ca
+
+    # The library writes to the terminal when a circuit breaks; the watches tell it in better words.
+    ca.disable_ca_messages()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autosteer.cli._output import clear_errors, print_line
+from autosteer.cli._output import clear_errors, print_error, print_line
 
 
 def run(
@@ -55,7 +55,11 @@ def run(
         from autosteer.cli._live import make_display
         from autosteer.cli._session import drive
 
-        summary = asyncio.run(drive(experiment, data, make_display(json_output)))
+        try:
+            summary = asyncio.run(drive(experiment, data, make_display(json_output)))
+        except asyncio.CancelledError:
+            print_error("autosteer: interrupted before the run had begun; nothing has moved")
+            raise typer.Exit(130) from None
         if report:
             from autosteer.cli.report import write_report_of
 

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -100,8 +100,14 @@ class ChildRuntime:
         sys.stdout.flush()
 
 
-def configure_logging() -> None:
-    """Write log lines as JSON to standard error."""
+def configure_logging(file: TextIO = sys.stderr) -> None:
+    """Write log lines as JSON.
+
+    Parameters
+    ----------
+    file : text file, optional
+        Where to; standard error by default.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -110,5 +116,5 @@ def configure_logging() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file),
     )

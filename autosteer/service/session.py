@@ -17,6 +17,7 @@ import yaml
 from autosteer.contracts import Experiment
 from autosteer.devices.channel_access import free_port, loopback_environment
 from autosteer.record.run_directory import RunDirectory, make_run_directory, write_json
+from autosteer.service.child import configure_logging
 from autosteer.service.equipment import Resolve, make_agent
 from autosteer.service.recorders import RunRecorders
 from autosteer.service.summary import RunSummary, summarize
@@ -81,8 +82,7 @@ class Session:
         self._data = data
         self._resolve = resolve
         self._display = display
-        self._log = structlog.get_logger().bind(process="agent", run_uid=self.uid)
-        self._supervisor: Supervisor | None = None
+        self._log = structlog.get_logger()
         self._stops = 0
 
     def interrupt(self) -> None:
@@ -103,23 +103,19 @@ class Session:
         run = self.directory = make_run_directory(parent, self.experiment.name, self.uid)
         self._write_start(run)
         recorders = RunRecorders(run)
-        supervisor = self._supervisor = Supervisor(run.logs, self._note_trouble)
+        supervisor = Supervisor(run.logs, self._note_trouble)
+        log = (run.logs / "agent.log").open("a", encoding="utf-8")
+        configure_logging(log)
+        self._log = structlog.get_logger().bind(process="agent", run_uid=self.uid)
         try:
             agent = await self._prepare(run, supervisor, recorders)
-            sampling = asyncio.create_task(self._sample(supervisor))
-            try:
-                finish = await self._steer(agent, supervisor)
-            finally:
-                sampling.cancel()
-                self._display.progress("stopping: the source, the analysis, the recorder")
-                await self._drain(agent, supervisor)
-                await agent.close()
-            children = {name: child.counters for name, child in supervisor.children.items()}
-            summary = summarize(str(run.path), self.experiment, agent, finish, children, self.usage)
+            finish = await self._steer(agent, supervisor)
         finally:
-            self._display.close()
-            await supervisor.stop_all()
+            await self._shut_down(supervisor)
             recorders.close()
+            log.close()
+        children = {name: child.counters for name, child in supervisor.children.items()}
+        summary = summarize(str(run.path), self.experiment, agent, finish, children, self.usage)
         write_json(run.summary, summary.model_dump(mode="json"))
         return summary
 
@@ -249,19 +245,31 @@ class Session:
             await asyncio.sleep(_SAMPLE_S)
 
     async def _steer(self, agent: Agent, supervisor: Supervisor) -> Finish:
+        """Let the shots come, and run until the controller finishes."""
         self._display.running(self)
-        if "source" in supervisor.children:
-            supervisor.command("source", "go")
-        return await agent.run()
+        sampling = asyncio.create_task(self._sample(supervisor))
+        try:
+            if "source" in supervisor.children:
+                supervisor.command("source", "go")
+            return await agent.run()
+        finally:
+            sampling.cancel()
 
-    async def _drain(self, agent: Agent, supervisor: Supervisor) -> None:
-        """Stop the producers, and take what they have sent, for the accounts."""
-        await supervisor.stop("source")
-        await supervisor.stop(*(name for name in supervisor.children if name.startswith("worker")))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_S):
-                await agent.all_ended.wait()
-        await supervisor.stop("recorder", "policy")
+    async def _shut_down(self, supervisor: Supervisor) -> None:
+        """Stop the producers, take what they have sent, for the accounts, and end everything."""
+        self._display.progress("stopping: the source, the analysis, the recorder")
+        try:
+            await supervisor.stop("source")
+            workers = [name for name in supervisor.children if name.startswith("worker")]
+            await supervisor.stop(*workers)
+            if self.agent is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN_S):
+                        await self.agent.all_ended.wait()
+                await self.agent.close()
+        finally:
+            await supervisor.stop_all()
+            self._display.close()
 
 
 _LEVELS = {"info": 20, "warning": 30, "error": 40}

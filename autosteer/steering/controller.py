@@ -37,6 +37,7 @@ from autosteer.steering.settings import Setting, SettingBook
 START = "start"
 FINAL = "final"
 _LOOK_EVERY_NS = 20_000_000
+_GREETING_NS = 3_000_000_000
 
 
 class Controller:
@@ -284,7 +285,11 @@ class Controller:
 
     def _watch_for_holds(self) -> None:
         """Say when nothing may move, and when it may again."""
-        if not self.drives or not self.observer.t_first_shot_ns:
+        first_ns = self.observer.t_first_shot_ns
+        if not self.drives or not first_ns:
+            return
+        if not self.settings.opened and self._now_ns - first_ns < _GREETING_NS:
+            # Devices are still reporting for the first time.
             return
         hold = self._envelope.blocked(self._surroundings())
         if hold is None:
@@ -310,7 +315,8 @@ class Controller:
 
     def _ask_if_due(self) -> None:
         current = self.settings.current
-        if self.mode == "observe" or self.policy.asking or self.policy.next or current is None:
+        busy = self.policy.asking or self.policy.next or self.approval
+        if self.mode == "observe" or busy or current is None:
             return
         if current.n_shots and self._share_of_dwell() >= self._experiment.dwell.ask_at:
             self._measure(current, final=False)

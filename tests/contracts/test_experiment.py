@@ -1,0 +1,97 @@
+"""The experiment file: every error is named with its path, and the schema is current."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from autosteer.contracts import Experiment, ExperimentFileError, parse_experiment
+from tests.experiments import experiment_data
+
+ROOT = Path(__file__).parents[2]
+
+
+def problems(**changes: Any) -> dict[str, str]:
+    with pytest.raises(ExperimentFileError) as caught:
+        parse_experiment(experiment_data(**changes), "file.yaml")
+    assert "file.yaml" in str(caught.value)
+    return dict(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "text"),
+    [
+        ({"knobs__x__hi": 3}, "knobs.x.hi", "unknown key"),
+        ({"knobs__x__low": 5}, "knobs.x", r"low (5.0) must be below high (0.1)"),
+        ({"knobs__x__low": "five"}, "knobs.x.low", "'five'"),
+        ({"knobs__x__device": "motor_z"}, "knobs.x.device", "no device 'motor_z'"),
+        ({"knobs__x__tolerance": 0}, "knobs.x.tolerance", "greater than 0"),
+        ({"objective__column": "indexing.hits"}, "objective.column", "has no column 'hits'"),
+        ({"objective__column": "hit"}, "objective.column", "must be written kind.column"),
+        ({"objective__column": "spots.q_x"}, "objective.column", "cannot be joined"),
+        ({"objective__column": "nothing.hit"}, "objective.column", "no table kind 'nothing'"),
+        ({"objective__name": "x"}, "objective.name", "name of a knob"),
+        ({"objective__normalize_by": "machine.beam_intensity"}, "objective", "reduce: mean"),
+        ({"mode": "automatic"}, "mode", "automatic"),
+        ({"source__kind": "frames"}, "analysis", "needed where source.kind is frames"),
+        ({"simulation": None}, "source.addresses", "needed where nothing is simulated"),
+        (
+            {"simulation__ioc__motors__X__start": 4},
+            "simulation.ioc.motors.X",
+            "start (4.0) must lie within",
+        ),
+        (
+            {"simulation__beamline__jet__across": "Z"},
+            "simulation",
+            "no motor 'Z'",
+        ),
+        (
+            {"envelope__interlocks": [{"name": "a", "device": "nope", "above": 0}]},
+            "envelope.interlocks.0.device",
+            "no device 'nope'",
+        ),
+        (
+            {"envelope__keep_out": [{"name": "a", "box": {"z": [0, 1]}}]},
+            "envelope.keep_out.0.box.z",
+            "no knob 'z'",
+        ),
+        ({"name": "no spaces please"}, "name", "pattern"),
+    ],
+)
+def test_each_error_is_named_with_its_path(changes: dict[str, Any], path: str, text: str) -> None:
+    found = problems(**changes)
+    assert path in found
+    assert text in found[path]
+
+
+def test_all_errors_are_given_at_once() -> None:
+    found = problems(knobs__x__hi=1, mode="?", dwell__shots=-3)
+    assert set(found) == {"knobs.x.hi", "mode", "dwell.shots"}
+
+
+def test_what_is_no_mapping_is_refused() -> None:
+    with pytest.raises(ExperimentFileError, match="must hold a mapping"):
+        parse_experiment([1, 2], "file.yaml")
+
+
+def test_a_new_file_moves_nothing() -> None:
+    assert parse_experiment(experiment_data(mode=None), "f").mode == "suggest"
+
+
+def test_the_committed_schema_is_current() -> None:
+    committed = json.loads((ROOT / "docs" / "experiment.schema.json").read_text())
+    current = json.loads(json.dumps(Experiment.model_json_schema(by_alias=True)))
+    assert committed == current, "run: autosteer config schema > docs/experiment.schema.json"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/experiment.yaml")), ids=str)
+def test_the_examples_satisfy_the_schema_and_the_models(path: Path) -> None:
+    data = yaml.safe_load(path.read_text())
+    schema = json.loads((ROOT / "docs" / "experiment.schema.json").read_text())
+    jsonschema.validate(json.loads(json.dumps(data)), schema)
+    parse_experiment(data, str(path))
