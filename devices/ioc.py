@@ -64,11 +64,10 @@ class MotorGroup(PVGroup):
         }.items():
             await getattr(fields, name).write(value)
         await instance.write_metadata(units=motor.units)
-        await self._publish_limits(instance, fields)
+        await instance.write_metadata(lower_ctrl_limit=motor.low, upper_ctrl_limit=motor.high)
         await instance.write(motor.start, verify_value=False)
         await self._publish_position(fields)
         calibration = self._calibration(fields)
-        limits = (motor.low, motor.high)
         while True:
             await asyncio.sleep(_UPDATE_S)
             if fields.stop.value or fields.stop_pause_move_go.value in {"Stop", "Pause"}:
@@ -77,9 +76,6 @@ class MotorGroup(PVGroup):
                 calibration = self._calibration(fields)
                 await self._publish_position(fields)
                 await instance.write(fields.user_readback_value.value, verify_value=False)
-            if (fields.user_low_limit.value, fields.user_high_limit.value) != limits:
-                limits = (fields.user_low_limit.value, fields.user_high_limit.value)
-                await self._publish_limits(instance, fields)
             if self._travel is not None:
                 await self._follow(fields)
 
@@ -103,6 +99,18 @@ class MotorGroup(PVGroup):
         # STOP or a newer target may have changed the setpoint meanwhile.
         return float(instance.value)
 
+    # caproto hands the record's fields to these, in the place of self.
+
+    @val.fields.user_low_limit.putter
+    async def _put_low_limit(fields: Any, instance: Any, value: float) -> None:  # ruff: ignore[invalid-first-argument-name-for-method]
+        """Have VAL's control limit follow LLM before anybody hears of the new LLM."""
+        await fields.parent.write_metadata(lower_ctrl_limit=value)
+
+    @val.fields.user_high_limit.putter
+    async def _put_high_limit(fields: Any, instance: Any, value: float) -> None:  # ruff: ignore[invalid-first-argument-name-for-method]
+        """Have VAL's control limit follow HLM before anybody hears of the new HLM."""
+        await fields.parent.write_metadata(upper_ctrl_limit=value)
+
     def _calibration(self, fields: Any) -> tuple[float, float]:
         """Return the sign and the offset between dial and user coordinates."""
         direction = fields.user_direction.value
@@ -112,10 +120,6 @@ class MotorGroup(PVGroup):
         sign, offset = self._calibration(fields)
         await fields.dial_readback_value.write(self._dial)
         await fields.user_readback_value.write(sign * self._dial + offset)
-
-    async def _publish_limits(self, instance: Any, fields: Any) -> None:
-        low, high = fields.user_low_limit.value, fields.user_high_limit.value
-        await instance.write_metadata(lower_ctrl_limit=low, upper_ctrl_limit=high)
 
     async def _follow(self, fields: Any) -> None:
         """Post where the motor is, and its arrival."""

@@ -12,15 +12,11 @@ import psutil
 import pytest
 from hypothesis import settings
 
-# Before anything imports a Channel Access library: nothing may leave this machine.
-os.environ.update(
-    EPICS_CA_ADDR_LIST="127.0.0.1",
-    EPICS_CA_AUTO_ADDR_LIST="NO",
-    EPICS_CAS_INTF_ADDR_LIST="127.0.0.1",
-    EPICS_CAS_BEACON_ADDR_LIST="127.0.0.1",
-    EPICS_CAS_AUTO_BEACON_ADDR_LIST="NO",
-    OMP_NUM_THREADS="1",
-)
+from autosteer.devices.channel_access import free_port, loopback_environment
+
+# Before anything imports a Channel Access library: nothing may leave this machine, and the ports
+# are this process's own.
+os.environ.update(loopback_environment(free_port(), free_port()), OMP_NUM_THREADS="1")
 
 settings.register_profile("autosteer", derandomize=True, deadline=None)
 settings.load_profile("autosteer")

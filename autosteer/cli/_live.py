@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections import deque
 from datetime import datetime
 from typing import Any
@@ -37,7 +38,8 @@ def make_display(json_output: bool) -> Display:
     Display
         A live view in a terminal, plain lines elsewhere.
     """
-    console = Console(stderr=json_output)
+    # Bound to the stream as it is now: a run redirects standard output to its log.
+    console = Console(file=sys.stderr if json_output else sys.stdout)
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 

@@ -108,8 +108,10 @@ class Session:
         configure_logging(log)
         self._log = structlog.get_logger().bind(process="agent", run_uid=self.uid)
         try:
-            agent = await self._prepare(run, supervisor, recorders)
-            finish = await self._steer(agent, supervisor)
+            # The RunEngine prints what it does: that belongs to the log, not to the terminal.
+            with contextlib.redirect_stdout(log):
+                agent = await self._prepare(run, supervisor, recorders)
+                finish = await self._steer(agent, supervisor)
         finally:
             await self._shut_down(supervisor)
             recorders.close()

@@ -1,0 +1,153 @@
+"""``autosteer find-spots``: Bragg spots on the frames of files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autosteer.cli._output import clear_errors, print_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from autosteer.analysis.offline import SpotBatch
+
+_WIDTH_OF_FILES = 200
+
+FilesOfFrames = Annotated[list[Path], typer.Argument(help="HDF5 or NPZ files of frames.")]
+Dataset = Annotated[
+    str | None, typer.Option(help="Dataset (HDF5) or array (NPZ), if several could be meant.")
+]
+Mask = Annotated[Path | None, typer.Option(help="NPY file, true where a pixel is good.")]
+MinSnr = Annotated[
+    float, typer.Option(help="Least height of a spot's brightest pixel over the local noise.")
+]
+MaxSpots = Annotated[int, typer.Option(help="Brightest spots kept of each frame.")]
+Saturation = Annotated[
+    float | None, typer.Option(help="Counts at and above which a pixel is saturated.")
+]
+Out = Annotated[Path | None, typer.Option(help="Write the results to a .npz or .parquet file.")]
+JsonOutput = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+]
+
+
+def find_spots(
+    files: FilesOfFrames,
+    dataset: Dataset = None,
+    mask: Mask = None,
+    min_snr: MinSnr = 6.0,
+    min_pixels: Annotated[int, typer.Option(help="Pixels of the smallest spot.")] = 2,
+    max_pixels: Annotated[int, typer.Option(help="Pixels of the largest spot.")] = 100,
+    max_spots: MaxSpots = 500,
+    saturation: Saturation = None,
+    out: Out = None,
+    json_output: JsonOutput = False,
+) -> None:
+    """Find Bragg spots on frames."""
+    from autosteer.cli._progress import counting
+
+    with clear_errors():
+        from autosteer.analysis.columns import check_ending, write_columns
+        from autosteer.analysis.detectors import read_mask
+        from autosteer.analysis.frames import read_frames
+        from autosteer.analysis.offline import spot_columns, spots_of_frames
+        from autosteer.analysis.spots import SpotFinder
+
+        if out is not None:
+            check_ending(out)
+        found: list[SpotBatch] = []
+        done = 0
+        with counting("frames", quiet=json_output) as count:
+            for file in files:
+                source = read_frames(file, dataset)
+                finder = SpotFinder(
+                    min_snr=min_snr,
+                    min_pixels=min_pixels,
+                    max_pixels=max_pixels,
+                    max_spots=max_spots,
+                    mask=None if mask is None else read_mask(mask, source.frame_shape),
+                    saturation=saturation,
+                )
+                for batch in spots_of_frames(source, finder):
+                    found.append(batch)
+                    done += len(batch.spots.n_spots)
+                    count(done)
+        if out is not None:
+            write_columns(out, spot_columns(found))
+        if json_output:
+            _print_json(found)
+        else:
+            _print_table(found)
+
+
+def _print_json(found: Sequence[SpotBatch]) -> None:
+    """Print spots and background of each frame."""
+    import json
+
+    frames = [
+        {
+            "path": str(batch.path),
+            "frame": batch.first_frame + index,
+            "n_spots": int(n_spots),
+            "background_level": number_or_none(background),
+        }
+        for batch in found
+        for index, (n_spots, background) in enumerate(
+            zip(batch.spots.n_spots, batch.spots.background_level, strict=True)
+        )
+    ]
+    print_line(json.dumps({"frames": frames}))
+
+
+def number_or_none(value: float) -> float | None:
+    """Return a number for JSON, which knows no NaN.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+
+    Returns
+    -------
+    float or None
+        The same, or None for a NaN.
+    """
+    return None if math.isnan(value) else round(float(value), 6)
+
+
+def wide_console() -> Console:
+    """Make a console that breaks no line where nobody looks at it through a window.
+
+    Returns
+    -------
+    rich.console.Console
+        The console on standard output.
+    """
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH_OF_FILES)
+
+
+def _print_table(found: Sequence[SpotBatch]) -> None:
+    """Print one line for each frame, and a last one for all."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("file", no_wrap=True)
+    for heading in ("frame", "spots", "background"):
+        table.add_column(heading, justify="right")
+    for batch in found:
+        spots = batch.spots
+        for index, n_spots in enumerate(spots.n_spots):
+            level = f"{spots.background_level[index]:.1f}"
+            table.add_row(batch.path.name, str(batch.first_frame + index), str(n_spots), level)
+    wide_console().print(table)
+    n_frames = sum(len(batch.spots.n_spots) for batch in found)
+    print_line(f"{sum(len(batch.spots) for batch in found)} spots on {n_frames} frames")

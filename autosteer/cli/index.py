@@ -1,0 +1,201 @@
+"""``autosteer index``: lattices of a known cell in files of frames or spot lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autosteer.cli._output import clear_errors, print_line
+from autosteer.cli.find_spots import (
+    Dataset,
+    JsonOutput,
+    Mask,
+    MaxSpots,
+    MinSnr,
+    Out,
+    Saturation,
+    number_or_none,
+    wide_console,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from autosteer.analysis.indexing import Indexer
+    from autosteer.analysis.offline import LatticeBatch
+
+
+def index(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="HDF5 or NPZ files of frames, NPZ or CrystFEL streams of spots."),
+    ],
+    cell: Annotated[
+        str, typer.Option(help="a,b,c,alpha,beta,gamma[,centering] in angstrom and degrees.")
+    ],
+    key: Annotated[
+        str | None, typer.Option(help="Array of spot lists in an NPZ file, if there are several.")
+    ] = None,
+    dataset: Dataset = None,
+    mask: Mask = None,
+    distance_mm: Annotated[float | None, typer.Option(help="Sample to detector, in mm.")] = None,
+    pixel_um: Annotated[float | None, typer.Option(help="Pixel edge, in um.")] = None,
+    wavelength: Annotated[float | None, typer.Option(help="Wavelength, in angstrom.")] = None,
+    beam_center: Annotated[
+        str | None, typer.Option(help="slow,fast where the beam meets the detector, in pixels.")
+    ] = None,
+    min_snr: MinSnr = 6.0,
+    max_spots: MaxSpots = 500,
+    saturation: Saturation = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Largest relative deviation of a crystal's cell.")
+    ] = 0.02,
+    device: Annotated[str, typer.Option(help="Torch device that does the work.")] = "cpu",
+    out: Out = None,
+    json_output: JsonOutput = False,
+) -> None:
+    """Find the lattice of a known cell in frames, or in lists of spots."""
+    from autosteer.cli._progress import counting
+
+    with clear_errors():
+        from autosteer.analysis.columns import check_ending, write_columns
+        from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
+        from autosteer.analysis.indexing import Indexer
+        from autosteer.analysis.offline import lattice_columns, lattices_of_lists
+        from autosteer.contracts import AnalysisError
+        from autosteer.physics import UnitCell
+
+        if out is not None:
+            check_ending(out)
+        try:
+            unit_cell = UnitCell.from_text(cell)
+        except ValueError as error:
+            raise AnalysisError(f"--cell: {error}") from error
+        frames = _FramesToLattices(
+            dataset=dataset,
+            mask=mask,
+            distance_mm=distance_mm,
+            pixel_um=pixel_um,
+            wavelength_angstrom=wavelength,
+            beam_center_px=_beam_center(beam_center),
+            min_snr=min_snr,
+            max_spots=max_spots,
+            saturation=saturation,
+        )
+        indexer = Indexer(unit_cell, device, cell_tolerance=tolerance)
+        found: list[LatticeBatch] = []
+        done = 0
+        with counting("frames", quiet=json_output) as count:
+            for file in files:
+                if key is not None or (dataset is None and holds_spot_lists(file)):
+                    batches = lattices_of_lists(file, read_spot_lists(file, key), indexer)
+                else:
+                    batches = frames.lattices(file, indexer)
+                for batch in batches:
+                    found.append(batch)
+                    done += len(batch.n_spots)
+                    count(done)
+        columns = lattice_columns(found)
+        if out is not None:
+            write_columns(out, columns)
+        if json_output:
+            _print_json(columns)
+        else:
+            _print_table(columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _FramesToLattices:
+    """How frames are read, seen and searched for spots."""
+
+    dataset: str | None
+    mask: Path | None
+    distance_mm: float | None
+    pixel_um: float | None
+    wavelength_angstrom: float | None
+    beam_center_px: tuple[float, float] | None
+    min_snr: float
+    max_spots: int
+    saturation: float | None
+
+    def lattices(self, file: Path, indexer: Indexer) -> Iterator[LatticeBatch]:
+        """Index the frames of a file."""
+        from autosteer.analysis.detectors import read_mask
+        from autosteer.analysis.frames import read_frames
+        from autosteer.analysis.offline import geometry_of_frames, lattices_of_frames
+        from autosteer.analysis.spots import SpotFinder
+
+        source = read_frames(file, self.dataset)
+        geometry = geometry_of_frames(
+            source,
+            distance_mm=self.distance_mm,
+            pixel_um=self.pixel_um,
+            wavelength_angstrom=self.wavelength_angstrom,
+            beam_center_px=self.beam_center_px,
+        )
+        finder = SpotFinder(
+            min_snr=self.min_snr,
+            max_spots=self.max_spots,
+            mask=None if self.mask is None else read_mask(self.mask, source.frame_shape),
+            saturation=self.saturation,
+        )
+        return lattices_of_frames(source, geometry, finder, indexer)
+
+
+def _beam_center(text: str | None) -> tuple[float, float] | None:
+    """Read ``slow,fast``."""
+    from autosteer.contracts import AnalysisError
+
+    if text is None:
+        return None
+    try:
+        slow, fast = (float(word) for word in text.split(","))
+    except ValueError:
+        raise AnalysisError(
+            f"--beam-center: '{text}' is no place: write slow,fast in pixels, as 511.5,511.5"
+        ) from None
+    return slow, fast
+
+
+def _print_json(columns: Mapping[str, NDArray[Any]]) -> None:
+    """Print the columns frame by frame."""
+    import json
+
+    plain = {
+        name: [number_or_none(one) for one in values]
+        if values.dtype.kind == "f"
+        else values.tolist()
+        for name, values in columns.items()
+    }
+    names = list(plain)
+    frames = [dict(zip(names, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+    print_line(json.dumps({"frames": frames}))
+
+
+def _print_table(columns: Mapping[str, NDArray[Any]]) -> None:
+    """Print one line for each frame, and a last one for all."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("file", no_wrap=True)
+    for heading in ("frame", "spots", "indexed", "on lattice", "cell", "sigma (deg)"):
+        table.add_column(heading, justify="right")
+    for row in range(len(columns["frame"])):
+        cells = [Path(columns["path"][row]).name]
+        cells += [str(columns[name][row]) for name in ("frame", "n_spots")]
+        if columns["indexed"][row]:
+            lengths = " ".join(f"{columns[name][row]:.2f}" for name in ("a", "b", "c"))
+            angles = " ".join(f"{columns[name][row]:.2f}" for name in ("alpha", "beta", "gamma"))
+            cells += ["yes", str(columns["n_indexed_spots"][row]), f"{lengths}  {angles}"]
+            cells += [f"{columns['orientation_sigma_deg'][row]:.3f}"]
+        else:
+            cells += ["no", "", "", ""]
+        table.add_row(*cells)
+    wide_console().print(table)
+    print_line(f"indexed {int(columns['indexed'].sum())} of {len(columns['frame'])} frames")
