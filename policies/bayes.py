@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from botorch.models.transforms.outcome import Standardize
 from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from linear_operator.utils.warnings import NumericalWarning
 from scipy.stats import qmc
 from torch import Tensor
 
@@ -311,7 +313,9 @@ class BayesianPolicy:
         avoid = [*self._ledger.pending.values(), *self._ledger.failed.values()]
         pending = torch.from_numpy(self._ledger.unit(avoid)) if avoid else None
         draw = self._seed * 1_000_003 + self._asks
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            # A little jitter on a nearly singular matrix is how the library deals with repeats.
+            warnings.simplefilter("ignore", NumericalWarning)
             torch.manual_seed(draw)
             model = self._fitted()
             acquisition = qLogNoisyExpectedImprovement(
