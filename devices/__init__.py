@@ -6,7 +6,12 @@ Nothing heavy is imported before it is asked for; ophyd alone takes more than a 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from autosteer.devices.channel_access import free_port, loopback_environment, prepare_clients
+from autosteer.devices.channel_access import (
+    free_port,
+    loopback_environment,
+    prepare_clients,
+    simulated_channel_access,
+)
 from autosteer.devices.factory import connect_devices, make_device
 from autosteer.devices.watch import (
     AsyncMotorWatch,
@@ -32,6 +37,7 @@ __all__ = [
     "loopback_environment",
     "make_device",
     "prepare_clients",
+    "simulated_channel_access",
     "watch_motor",
 ]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import socket
+import sys
 
-from autosteer.contracts import MissingExtraError
+from autosteer.contracts import DeviceError, MissingExtraError
 
 
 def loopback_environment(server_port: int, repeater_port: int) -> dict[str, str]:
@@ -60,8 +62,47 @@ def free_port() -> int:
             return port
 
 
+def simulated_channel_access(port: int = 0) -> dict[str, str]:
+    """Choose ports for a simulated IOC, and have this process and its children use them.
+
+    A client library reads its ports when it is loaded, and making a RunEngine loads one: call this
+    before. A second call keeps the ports of the first.
+
+    Parameters
+    ----------
+    port : int, default 0
+        Port of the IOC; 0 for a free one.
+
+    Returns
+    -------
+    dict of str to str
+        The environment variables in force.
+
+    Raises
+    ------
+    DeviceError
+        If a client library is loaded already and looks elsewhere.
+    """
+    names = loopback_environment(0, 0)
+    if "epics" in sys.modules:
+        in_force = {name: os.environ.get(name, "") for name in names}
+        if in_force["EPICS_CA_ADDR_LIST"] != "127.0.0.1" or not in_force["EPICS_CA_SERVER_PORT"]:
+            raise DeviceError(
+                "a Channel Access library is loaded already, and looks elsewhere than at simulated "
+                "motors: call autosteer.devices.simulated_channel_access() before you make the "
+                "RunEngine or import ophyd"
+            )
+        return in_force
+    environment = loopback_environment(port or free_port(), free_port())
+    os.environ.update(environment)
+    return environment
+
+
 def prepare_clients() -> None:
     """Make pyepics and aioca use one and the same client library; call it before either.
+
+    The first call should come from a thread that lives as long as the process; a later one, from
+    another thread, lets that thread use the library as well.
 
     Raises
     ------
@@ -76,5 +117,7 @@ def prepare_clients() -> None:
             raise MissingExtraError(package, "epics", "driving EPICS motors") from None
     from epics import ca
 
+    if ca.initial_context is not None:
+        ca.use_initial_context()
     # The library writes to the terminal when a circuit breaks; the watches tell it in better words.
     ca.disable_ca_messages()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,12 +17,63 @@ from autosteer.devices.watch import SignalWatch, watch_motor
 from autosteer.service.recorders import RunRecorders
 from autosteer.service.versions import versions
 from autosteer.steering.agent import Agent
-from autosteer.steering.bluesky_actuator import BlueskyActuator, make_engine
+from autosteer.steering.bluesky_actuator import BlueskyActuator, PlanActuator, make_engine
 from autosteer.steering.events import Action
 from autosteer.steering.plan import DrivenKnob
 from autosteer.stream import RealClock
 
 Resolve = Callable[[str, str], Any]
+_POLL_S = 0.05
+
+
+class Prompt:
+    """An engine and devices that somebody holds at a prompt, and the plan that is made for them.
+
+    Parameters
+    ----------
+    engine : RunEngine
+        The engine, idle.
+    devices : mapping of str to device
+        Connected devices, by their names in the experiment file.
+    """
+
+    def __init__(self, engine: RunEngine, devices: Mapping[str, Any]) -> None:
+        self.engine = engine
+        self.devices = devices
+        self.actuator: PlanActuator | None = None
+        self._token: int | None = None
+
+    def take(self, actuator: PlanActuator, token: int) -> None:
+        """Keep what was made.
+
+        Parameters
+        ----------
+        actuator : PlanActuator
+            Gives the plan.
+        token : int
+            Token of the recorder's subscription.
+        """
+        self.actuator = actuator
+        self._token = token
+
+    async def idle(self, timeout_s: float) -> None:
+        """Wait until the engine has done with its plan.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait at most [s].
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while str(self.engine.state) != "idle":  # ruff: ignore[async-busy-wait]
+                    await asyncio.sleep(_POLL_S)
+
+    def release(self) -> None:
+        """Leave the engine as it was found."""
+        if self._token is not None:
+            self.engine.unsubscribe(self._token)  # type: ignore[no-untyped-call]
+            self._token = None
 
 
 def make_agent(
@@ -30,6 +83,7 @@ def make_agent(
     recorders: RunRecorders,
     on_action: Callable[[Action], None],
     on_crash: Callable[[Exception], None],
+    prompt: Prompt | None = None,
 ) -> Agent:
     """Connect the devices of an experiment and make the agent that drives them.
 
@@ -47,6 +101,8 @@ def make_agent(
         Told of every action.
     on_crash : callable
         Told of an error inside the controller.
+    prompt : Prompt, optional
+        Somebody else's engine and devices; without it, both are made here.
 
     Returns
     -------
@@ -58,23 +114,25 @@ def make_agent(
     DeviceError
         If a device does not connect, or is not what the experiment file says.
     """
-    engine = make_engine()
-    subscribe(engine, recorders.documents)
-    devices, watches = connect_and_check(experiment, resolve, engine)
+    engine = make_engine() if prompt is None else prompt.engine
+    token = subscribe(engine, recorders.documents)
+    given = {} if prompt is None else prompt.devices
+    devices, watches = connect_and_check(experiment, resolve, engine, given)
     driven = {knob.device for knob in experiment.knobs.values()}
     agents: list[Agent] = []
-
-    def plan_ended(error: BaseException | None) -> None:
-        agents[0].plan_ended(error)
-
-    actuator = BlueskyActuator(
+    actuator: PlanActuator
+    parts = (
         engine,
         {name: DrivenKnob(devices[knob.device], knob) for name, knob in experiment.knobs.items()},
-        detectors=[device for name, device in devices.items() if name not in driven],
-        policy=experiment.policy.class_name,
-        md=_metadata(experiment, run_uid),
-        on_end=plan_ended,
+        [device for name, device in devices.items() if name not in driven],
+        experiment.policy.class_name,
+        _metadata(experiment, run_uid),
     )
+    if prompt is None:
+        actuator = BlueskyActuator(*parts, on_end=lambda error: agents[0].plan_ended(error))
+    else:
+        actuator = PlanActuator(*parts)
+        prompt.take(actuator, token)
     agent = Agent(
         experiment,
         experiment.mode,
@@ -95,7 +153,10 @@ def make_agent(
 
 
 def connect_and_check(
-    experiment: Experiment, resolve: Resolve, engine: RunEngine
+    experiment: Experiment,
+    resolve: Resolve,
+    engine: RunEngine,
+    given: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, ReadbackSource]]:
     """Connect the devices of an experiment, and compare the motors with the file.
 
@@ -107,6 +168,8 @@ def connect_and_check(
         Finds what a name of a group stands for.
     engine : RunEngine
         The engine on whose loop ophyd-async devices live.
+    given : mapping of str to device, optional
+        Devices that are there already, connected; only the others are made.
 
     Returns
     -------
@@ -121,11 +184,14 @@ def connect_and_check(
         If a device does not connect, or is not what the experiment file says.
     """
     prepare_clients()
-    devices = {
+    there = dict(given or {})
+    made = {
         name: make_device(name, spec, lambda name: resolve(name, "autosteer.devices"))
         for name, spec in experiment.devices.items()
+        if name not in there
     }
-    connect_devices(devices, call_in_bluesky_event_loop)
+    connect_devices(made, call_in_bluesky_event_loop)
+    devices = {name: there.get(name, made.get(name)) for name in experiment.devices}
     watches: dict[str, ReadbackSource] = {
         name: watch_motor(devices[knob.device], engine.loop)
         for name, knob in experiment.knobs.items()
@@ -134,7 +200,7 @@ def connect_and_check(
     return devices, watches
 
 
-def subscribe(engine: RunEngine, sink: Callable[[str, Any], None]) -> None:
+def subscribe(engine: RunEngine, sink: Callable[[str, Any], None]) -> int:
     """Have every document of an engine go to a sink.
 
     Parameters
@@ -143,8 +209,13 @@ def subscribe(engine: RunEngine, sink: Callable[[str, Any], None]) -> None:
         The engine.
     sink : callable
         Takes the kind of a document and the document.
+
+    Returns
+    -------
+    int
+        Token by which the engine forgets the sink.
     """
-    engine.subscribe(sink)  # type: ignore[no-untyped-call]
+    return int(engine.subscribe(sink))  # type: ignore[no-untyped-call]
 
 
 def _metadata(experiment: Experiment, run_uid: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -15,10 +16,10 @@ import structlog
 import yaml
 
 from autosteer.contracts import Experiment
-from autosteer.devices.channel_access import free_port, loopback_environment
+from autosteer.devices.channel_access import simulated_channel_access
 from autosteer.record.run_directory import RunDirectory, make_run_directory, write_json
 from autosteer.service.child import configure_logging
-from autosteer.service.equipment import Resolve, make_agent
+from autosteer.service.equipment import Prompt, Resolve, make_agent
 from autosteer.service.recorders import RunRecorders
 from autosteer.service.summary import RunSummary, summarize
 from autosteer.service.supervisor import Child, Supervisor
@@ -64,6 +65,8 @@ class Session:
         Finds what a name of a group stands for.
     display : Display
         Shows the run to people.
+    prompt : Prompt, optional
+        Somebody else's RunEngine and devices, which run the plan.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Session:
         data: Mapping[str, Any],
         resolve: Resolve,
         display: Display,
+        prompt: Prompt | None = None,
     ) -> None:
         self.experiment = experiment
         self.uid = uuid.uuid4().hex[:16]
@@ -79,9 +83,14 @@ class Session:
         self.directory: RunDirectory | None = None
         self.channel_access: dict[str, str] = {}
         self.usage = UsageMeter()
+        self.ready = False
+        """Whether everything stands, and the plan may begin."""
+        self.closed = False
+        """Whether the agent has ended, and nothing will be moved any more."""
         self._data = data
         self._resolve = resolve
         self._display = display
+        self._prompt = prompt
         self._log = structlog.get_logger()
         self._stops = 0
 
@@ -109,8 +118,9 @@ class Session:
         self._log = structlog.get_logger().bind(process="agent", run_uid=self.uid)
         try:
             # The RunEngine prints what it does: that belongs to the log, not to the terminal.
-            with contextlib.redirect_stdout(log):
+            with contextlib.redirect_stdout(sys.stdout if self._prompt else log):
                 agent = await self._prepare(run, supervisor, recorders)
+                self.ready = True
                 finish = await self._steer(agent, supervisor)
         finally:
             await self._shut_down(supervisor)
@@ -144,9 +154,7 @@ class Session:
         file = str(run.experiment)
         if experiment.simulation is not None:
             self._display.progress("starting the soft IOC")
-            port = experiment.simulation.ioc.port or free_port()
-            self.channel_access = loopback_environment(port, free_port())
-            os.environ.update(self.channel_access)
+            self.channel_access = simulated_channel_access(experiment.simulation.ioc.port)
             await supervisor.start(Child("ioc", ["ioc", file]))
         self._display.progress("connecting the devices")
         agent = self.agent = make_agent(
@@ -156,6 +164,7 @@ class Session:
             recorders,
             lambda action: self._take_action(action, recorders),
             lambda error: self._log.error("internal error", exc_info=error),
+            self._prompt,
         )
         self._display.progress("starting the recorder and the policy")
         producers = self._producers()
@@ -269,6 +278,10 @@ class Session:
                     async with asyncio.timeout(_DRAIN_S):
                         await self.agent.all_ended.wait()
                 await self.agent.close()
+            self.closed = True
+            if self._prompt is not None:
+                # An engine stops the motors once more when its plan has ended.
+                await self._prompt.idle(_DRAIN_S)
         finally:
             await supervisor.stop_all()
             self._display.close()

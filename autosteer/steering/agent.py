@@ -21,7 +21,7 @@ from autosteer.contracts import (
     ReadbackSource,
     WireError,
 )
-from autosteer.steering.bluesky_actuator import BlueskyActuator
+from autosteer.steering.bluesky_actuator import PlanActuator
 from autosteer.steering.controller import Controller
 from autosteer.steering.events import (
     LOG_LINE,
@@ -76,7 +76,7 @@ class Agent:
         The run; messages of another are refused.
     clock : Clock
         Gives the times of events.
-    actuator : BlueskyActuator
+    actuator : PlanActuator
         Carries decisions out.
     knobs : mapping of str to ReadbackSource
         Watches of the knobs' motors.
@@ -96,7 +96,7 @@ class Agent:
         mode: Mode,
         run_uid: str,
         clock: Clock,
-        actuator: BlueskyActuator,
+        actuator: PlanActuator,
         knobs: Mapping[str, ReadbackSource],
         interlocks: Mapping[str, InterlockSource],
         log: LineSink,

@@ -51,8 +51,10 @@ class PolicyClient:
         self._on_event = on_event
         self._timeout_s = timeout_s
         self._peer: bytes | None = None
-        self._request: int | None = None
+        self._asking: AskPolicy | None = None
         self._asked_s = 0.0
+        # Whether the controller knows that the policy has lost what it was told.
+        self._loss_told = True
         self._loop = asyncio.get_running_loop()
         self._descriptor = int(self._socket.getsockopt(zmq.FD))
         self._loop.add_reader(self._descriptor, self._drain)
@@ -69,23 +71,29 @@ class PolicyClient:
     def ask(self, ask: AskPolicy) -> None:
         """Send an ask; the answer or a failure is told later.
 
+        While no process is connected, the ask waits for one, as long as any ask waits for an
+        answer.
+
         Parameters
         ----------
         ask : AskPolicy
             The ask.
         """
-        if self._peer is None:
-            failure = PolicyFailed(ask.request, "no policy process is connected", forgot=True)
-            self._loop.call_soon(self._on_event, failure)
-            return
-        self._request = ask.request
+        self._asking = ask
         self._asked_s = time.monotonic()
-        self._socket.send_multipart([self._peer, _MESSAGE.dump_json(ask)], zmq.NOBLOCK)
+        if self._peer is not None:
+            self._send(self._peer, ask)
+        elif not self._loss_told:
+            # The next process will know nothing: everything has to be told again.
+            self._loop.call_soon(self.fail, "its process is started anew")
+
+    def _send(self, peer: bytes, ask: AskPolicy) -> None:
+        self._socket.send_multipart([peer, _MESSAGE.dump_json(ask)], zmq.NOBLOCK)
         # ZeroMQ's descriptor is edge-triggered: a send may have swallowed the edge of a reply.
         self._loop.call_soon(self._drain)
 
     def fail(self, message: str) -> None:
-        """Give up the ask in flight, if there is one.
+        """Note that the process has gone, and give up the ask in flight, if there is one.
 
         Parameters
         ----------
@@ -94,9 +102,10 @@ class PolicyClient:
         """
         self._peer = None
         self.ready.clear()
-        if self._request is not None:
-            request, self._request = self._request, None
-            self._on_event(PolicyFailed(request, message, forgot=True))
+        asking, self._asking = self._asking, None
+        self._loss_told = asking is not None
+        if asking is not None:
+            self._on_event(PolicyFailed(asking.request, message, forgot=True))
 
     def check_timeout(self) -> bool:
         """Give up an ask that has not been answered in time.
@@ -106,7 +115,7 @@ class PolicyClient:
         bool
             True if one was given up: the process hangs, and should be started anew.
         """
-        late = self._request is not None and time.monotonic() - self._asked_s > self._timeout_s
+        late = self._asking is not None and time.monotonic() - self._asked_s > self._timeout_s
         if late:
             self.fail(f"no answer within {self._timeout_s:g} s")
         return late
@@ -122,6 +131,8 @@ class PolicyClient:
                     self.fail("its process was started anew")
                 self._peer = peer
                 self.ready.set()
+                if self._asking is not None:
+                    self._send(peer, self._asking)
                 continue
             try:
                 message = _MESSAGE.validate_json(parts[0]) if len(parts) == 1 else None
@@ -129,8 +140,8 @@ class PolicyClient:
                 message = None
             if message is None or isinstance(message, AskPolicy) or peer != self._peer:
                 self.refused += 1
-            elif message.request == self._request:
-                self._request = None
+            elif self._asking is not None and message.request == self._asking.request:
+                self._asking = None
                 self._on_event(message)
 
     def close(self) -> None:

@@ -77,10 +77,14 @@ class SegmentWriter:
     def _start(self, header: Header, schema: pa.Schema) -> _Segment:
         folder = self._directory / header.kind
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{header.source}-{header.boot_uid}-{self._number:05d}{SUFFIX}"
-        self._number += 1
+        # A recorder that was started anew goes on after the segments of its predecessor.
+        while (path := self._path(folder, header)).exists():
+            self._number += 1
         file = pa.OSFile(str(path), "wb")
         return _Segment(path, schema, file, pa.ipc.new_stream(file, schema))
+
+    def _path(self, folder: Path, header: Header) -> Path:
+        return folder / f"{header.source}-{header.boot_uid}-{self._number:05d}{SUFFIX}"
 
     def close(self) -> None:
         """Close the open segment, if there is one."""

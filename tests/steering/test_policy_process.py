@@ -93,10 +93,29 @@ async def test_an_ask_is_answered(talk: Talk) -> None:
     assert reply.suggestions == ()
 
 
-async def test_without_a_process_an_ask_fails_at_once(talk: Talk) -> None:
+async def test_an_ask_waits_for_the_process(talk: Talk) -> None:
+    talk.client.ask(ask(1, 1, POINT))
+    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    reply = await talk.answer()
+    assert isinstance(reply, PolicyReplied)
+    assert reply.best == Best({"x": 0.5}, 0.25, 0.1)
+
+
+async def test_after_a_loss_everything_is_asked_for_once_and_then_the_ask_waits(
+    talk: Talk,
+) -> None:
+    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    async with asyncio.timeout(60):
+        await talk.client.ready.wait()
+    talk.client.fail("its process was killed")
     talk.client.ask(ask(1))
     failure = await talk.answer()
-    assert failure == PolicyFailed(1, "no policy process is connected", forgot=True)
+    assert failure == PolicyFailed(1, "its process is started anew", forgot=True)
+    talk.client.ask(ask(2, 1, POINT))
+    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    reply = await talk.answer()
+    assert isinstance(reply, PolicyReplied)
+    assert reply.request == 2
 
 
 async def test_a_policy_that_raises_fails_the_ask_and_goes_on(talk: Talk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,6 +46,22 @@ def test_segments_rotate_by_size_and_when_columns_change(tmp_path: Path) -> None
     paths = segments(tmp_path)
     assert len(paths) == 3
     assert [header.seq for path in paths for header, _ in read_segment(path)] == [0, 1, 2, 3, 4]
+
+
+def test_a_second_recorder_goes_on_after_the_first(tmp_path: Path) -> None:
+    for seq in range(3):
+        recorder = TableRecorder(tmp_path)
+        batch = machine([seq])
+        recorder.write(header_of(batch, seq=seq), batch)
+        # The first two were killed: they never closed their segments.
+        if seq == 2:
+            recorder.close()
+    found = []
+    for path in segments(tmp_path):
+        with contextlib.suppress(TruncatedSegmentError):
+            for header, _ in read_segment(path):
+                found.append(header.seq)
+    assert found == [0, 1, 2]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,278 @@
+"""Spot finding on simulated frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from autosteer.analysis.spots import SpotFinder, Spots
+from autosteer.contracts import AnalysisError, FrameError
+from tests.analysis.simulated_frames import (
+    GAIN,
+    add_spots,
+    as_counts,
+    blank_frames,
+    random_places,
+)
+
+SHAPE = (2, 3, 256, 192)
+
+
+def matches(spots: Spots, places: NDArray[Any], within_px: float = 1.5) -> NDArray[np.intp]:
+    """For each place the number of the spot that was found there, or -1."""
+    found = np.stack([spots.frame, spots.panel, spots.slow_px, spots.fast_px], axis=1)
+    result = np.full(len(places), -1, dtype=np.intp)
+    for index, place in enumerate(places):
+        same = (found[:, :2] == place[:2]).all(axis=1)
+        distance = np.where(same, np.hypot(*(found[:, 2:] - place[2:]).T), np.inf)
+        if len(distance) and distance.min() < within_px:
+            result[index] = distance.argmin()
+    return result
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "int32", "uint32", "float32"])
+def test_spots_are_found_where_they_are(dtype: str) -> None:
+    frames = blank_frames(SHAPE)
+    places = random_places(60, SHAPE)
+    add_spots(frames, places, 150.0)
+    spots = SpotFinder().find(as_counts(frames, dtype))
+    match = matches(spots, places)
+    assert (match >= 0).mean() >= 0.98
+    assert len(spots) <= len(places) + 2
+    found = match[match >= 0]
+    errors = spots.slow_px[found] - places[match >= 0, 2]
+    # 0.9 px over the root of 150 photons is 0.07 px; the background adds to it.
+    assert np.sqrt(np.mean(errors**2)) < 0.2
+    assert abs(errors.mean()) < 0.06
+    assert np.median(spots.intensity[found]) == pytest.approx(150 * GAIN, rel=0.1)
+
+
+def test_bytes_are_searched_too() -> None:
+    rng = np.random.default_rng(3)
+    frames = rng.poisson(3.0, SHAPE).astype(np.uint8)
+    frames[1, 2, 100:103, 50:53] += 30
+    spots = SpotFinder().find(frames)
+    assert (spots.frame[0], spots.panel[0]) == (1, 2)
+    assert (spots.slow_px[0], spots.fast_px[0]) == pytest.approx((101, 51), abs=0.2)
+    assert len(spots) == 1
+
+
+@pytest.mark.parametrize(
+    ("background", "pedestal", "readout", "dtype"),
+    [
+        (0.02, 0.0, 4.0, "int16"),
+        (0.2, 40.0, 4.0, "uint16"),
+        (0.5, 40.0, 4.0, "uint16"),
+        (2.0, 40.0, 4.0, "uint16"),
+        (20.0, 100.0, 4.0, "int32"),
+        (0.0, 0.0, 5.0, "float32"),
+    ],
+)
+def test_blank_frames_have_next_to_no_spots(
+    background: float, pedestal: float, readout: float, dtype: str
+) -> None:
+    frames = blank_frames(
+        (2, 1, 1024, 1024), background=background, pedestal=pedestal, readout=readout
+    )
+    spots = SpotFinder().find(as_counts(frames, dtype))
+    assert (spots.n_spots <= 3).all()
+    np.testing.assert_allclose(
+        spots.background_level, pedestal + GAIN * background, atol=0.15 * GAIN
+    )
+
+
+def test_single_photons_on_a_dark_counting_detector_are_no_spots() -> None:
+    photons = np.random.default_rng(4).poisson(0.03, (2, 1, 512, 512))
+    assert SpotFinder().find(photons.astype(np.uint16)).n_spots.sum() <= 1
+    frames = photons.astype(np.uint16)
+    frames[0, 0, 200:203, 300:303] += np.array([[1, 3, 1], [3, 9, 3], [1, 3, 1]], np.uint16)
+    spots = SpotFinder().find(frames)
+    assert (spots.slow_px[0], spots.fast_px[0]) == pytest.approx((201, 301), abs=0.1)
+
+
+def test_a_steep_ring_gives_no_spots() -> None:
+    slow, fast = np.mgrid[:512, :512]
+    radius = np.hypot(slow - 255.5, fast - 255.5)
+    ring = 2.0 + 40.0 * np.exp(-(((radius - 120) / 14) ** 2))
+    photons = np.random.default_rng(5).poisson(ring)
+    frames = as_counts(GAIN * photons[None, None] + 40.0, "uint16")
+    assert len(SpotFinder().find(frames)) <= 2
+
+
+def test_hot_pixels_are_no_spots() -> None:
+    frames = blank_frames(SHAPE)
+    hot = np.random.default_rng(6).choice(frames.size, 300, replace=False)
+    frames.reshape(-1)[hot] += 15_000
+    places = random_places(30, SHAPE)
+    add_spots(frames, places, 200.0)
+    spots = SpotFinder().find(as_counts(frames, "uint16"))
+    assert (matches(spots, places) >= 0).mean() >= 0.9
+    assert len(spots) <= 33
+
+
+def test_masked_pixels_do_not_count() -> None:
+    frames = blank_frames(SHAPE)
+    frames[:, :, 100:110, :] = 65_535
+    frames[:, :, :, 60:64] = 0
+    mask = np.ones(SHAPE[1:], dtype=bool)
+    mask[:, 100:110] = False
+    mask[:, :, 60:64] = False
+    places = random_places(40, SHAPE)
+    add_spots(frames, places, 200.0)
+    spots = SpotFinder(mask=mask).find(as_counts(frames, "uint16"))
+    clear = (np.abs(places[:, 2] - 104.5) > 9) & (np.abs(places[:, 3] - 61.5) > 6)
+    assert clear.sum() > 20
+    assert (matches(spots, places[clear]) >= 0).mean() >= 0.97
+    assert (np.abs(spots.slow_px - 104.5) > 4.5).all()
+    assert spots.background_level == pytest.approx(60, abs=2)
+
+
+def test_spots_on_the_border_of_a_panel_are_left_out() -> None:
+    frames = blank_frames((1, 2, 128, 128))
+    add_spots(frames, np.array([[0, 0, 127, 64], [0, 1, 0, 64], [0, 1, 64, 127]]), 400.0)
+    spots = SpotFinder().find(as_counts(frames, "uint16"))
+    assert len(spots) == 0
+    add_spots(frames, np.array([[0, 0, 4, 4], [0, 1, 123, 64]]), 400.0)
+    assert len(SpotFinder().find(as_counts(frames, "uint16"))) == 2
+
+
+def test_missing_numbers_do_not_count() -> None:
+    frames = blank_frames(SHAPE).astype(np.float32)
+    places = random_places(30, SHAPE)
+    values = frames.astype(np.float64)
+    add_spots(values, places, 200.0)
+    frames = values.astype(np.float32)
+    frames[:, :, 120:130] = np.nan
+    frames[0, 0, 10, 10] = np.inf
+    spots = SpotFinder().find(frames)
+    clear = np.abs(places[:, 2] - 124.5) > 10
+    assert (matches(spots, places[clear]) >= 0).all()
+    assert np.isfinite([spots.slow_px, spots.fast_px, spots.intensity, spots.sigma]).all()
+    assert spots.background_level == pytest.approx(60, abs=2)
+
+
+def test_a_bad_frame_does_not_disturb_the_others() -> None:
+    shape = (4, 1, 256, 256)
+    frames = blank_frames(shape)
+    places = random_places(20, (4, 1, 256, 256))
+    places = places[np.isin(places[:, 0], (0, 3))]
+    add_spots(frames, places, 200.0)
+    good = frames.astype(np.float32)
+    bad = good.copy()
+    bad[1] = np.nan
+    bad[2] = 1e6
+    expected, spots = SpotFinder().find(good), SpotFinder().find(bad)
+    np.testing.assert_array_equal(spots.n_spots[[0, 3]], expected.n_spots[[0, 3]])
+    assert spots.n_spots[1] == spots.n_spots[2] == 0
+    assert np.isnan(spots.background_level).tolist() == [False, True, False, False]
+    kept = np.isin(spots.frame, (0, 3))
+    np.testing.assert_allclose(
+        spots.slow_px[kept], expected.slow_px[np.isin(expected.frame, (0, 3))]
+    )
+
+
+def test_saturated_pixels_are_counted_and_do_not_spoil_the_background() -> None:
+    frames = blank_frames((1, 1, 256, 256))
+    frames[0, 0, 40:42, 50:55] = 16_000
+    add_spots(frames, np.array([[0, 0, 46.0, 52.0]]), 200.0)
+    spots = SpotFinder(saturation=16_000).find(as_counts(frames, "uint16"))
+    assert spots.saturated_fraction[0] == pytest.approx(10 / 256**2)
+    near = matches(spots, np.array([[0, 0, 46.0, 52.0]]))
+    assert near[0] >= 0
+    assert spots.intensity[near[0]] == pytest.approx(200 * GAIN, rel=0.25)
+    assert np.isnan(SpotFinder().find(as_counts(frames, "uint16")).saturated_fraction[0])
+    everywhere = np.full((1, 1, 64, 64), 16_000, dtype=np.uint16)
+    assert SpotFinder(saturation=16_000).find(everywhere).saturated_fraction[0] == 1.0
+
+
+def test_limits_of_size_and_number_hold() -> None:
+    frames = blank_frames((2, 1, 256, 256))
+    places = random_places(30, (2, 1, 256, 256), seed=7)
+    for rank, place in enumerate(places):
+        add_spots(frames, place[None], 150.0 + 20 * rank)
+    frames[0, 0, 3:25, 3:25] += 5_000
+    counts = as_counts(frames, "uint16")
+    every = SpotFinder().find(counts)
+    assert (every.n_pixels <= 100).all()
+    assert not ((every.frame == 0) & (every.slow_px < 25) & (every.fast_px < 25)).any()
+    few = SpotFinder(max_spots=5).find(counts)
+    np.testing.assert_array_equal(few.n_spots, [5, 5])
+    for frame in (0, 1):
+        brightest = np.sort(every.intensity[every.frame == frame])[::-1][:5]
+        np.testing.assert_allclose(few.intensity[few.frame == frame], brightest)
+    large = SpotFinder(min_pixels=15).find(counts)
+    assert 0 < len(large) < len(every)
+    assert (large.n_pixels >= 15).all()
+
+
+def test_sigma_is_the_scatter_of_the_background() -> None:
+    place = np.array([[0, 0, 64.0, 64.0]])
+    intensities, sigmas = [], []
+    for seed in range(120):
+        frames = blank_frames((1, 1, 128, 128), background=20.0, seed=seed)
+        # No counting noise: a spot of fixed counts on a fluctuating background.
+        profile = np.outer(*2 * [np.exp(-((np.arange(-3, 4) / 0.9) ** 2) / 2)])
+        frames[0, 0, 61:68, 61:68] += 1_500 * profile / profile.max()
+        spots = SpotFinder().find(frames.astype(np.float32))
+        spot = matches(spots, place)[0]
+        intensities.append(spots.intensity[spot])
+        sigmas.append(spots.sigma[spot])
+    assert np.std(intensities) == pytest.approx(np.mean(sigmas), rel=0.3)
+
+
+def test_many_frames_are_as_each_alone() -> None:
+    shape = (5, 2, 128, 160)
+    frames = blank_frames(shape)
+    add_spots(frames, random_places(40, (5, 2, 128, 160)), 200.0)
+    counts = as_counts(frames, "int32")
+    finder = SpotFinder()
+    together = finder.find(counts)
+    for frame in range(5):
+        alone = finder.find(counts[frame : frame + 1])
+        chosen = together.frame == frame
+        np.testing.assert_array_equal(alone.slow_px, together.slow_px[chosen])
+        assert alone.n_spots[0] == together.n_spots[frame] == chosen.sum()
+    big_endian = finder.find(counts.astype(">i4"))
+    np.testing.assert_array_equal(big_endian.intensity, together.intensity)
+    part = finder.find(counts[:, :, :100])
+    assert (part.slow_px < 100).all()
+
+
+def test_lists_arrange_vectors_by_frame() -> None:
+    frames = blank_frames((3, 1, 128, 128))
+    places = np.array([[0, 0, 30, 30], [0, 0, 60, 60], [2, 0, 90, 90]])
+    add_spots(frames, places, 300.0)
+    spots = SpotFinder().find(as_counts(frames, "uint16"))
+    lists = spots.lists(np.stack([spots.frame, spots.slow_px, spots.fast_px], axis=1))
+    assert lists.shape == (3, 2, 3)
+    assert np.isfinite(lists[..., 0]).sum(axis=1).tolist() == [2, 0, 1]
+    assert lists[2, 0] == pytest.approx([2, 90, 90], abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (np.zeros((2, 64, 64), np.uint16), r"shape \(2, 64, 64\): it must be \(n_frames"),
+        (np.zeros((1, 1, 64, 64), np.float64), "type float64: convert them to one of"),
+        (np.zeros((1, 1, 64, 63), np.uint16), "give the mask and geometry of this detector"),
+    ],
+)
+def test_wrong_frames_are_named(frames: NDArray[Any], message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        SpotFinder(mask=np.ones((1, 64, 64), dtype=bool)).find(frames)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_snr": 0.0}, "min_snr is 0.0: it must be positive"),
+        ({"min_pixels": 5, "max_pixels": 4}, r"max_pixels \(4\) is below min_pixels \(5\)"),
+        ({"mask": np.ones((8, 8), dtype=bool)}, r"the mask has shape \(8, 8\)"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(AnalysisError, match=message):
+        SpotFinder(**options)
