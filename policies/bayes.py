@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from botorch.acquisition.analytic import PosteriorMean
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+from botorch.exceptions.warnings import OptimizationWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.transforms.outcome import Standardize
@@ -192,14 +194,16 @@ class BayesianPolicy:
         with torch.no_grad():
             means = model.posterior(places).mean.squeeze(-1)
         top = places[means.topk(min(3, len(places))).indices]
-        best, _ = optimize_acqf(
-            PosteriorMean(model),
-            bounds=self._bounds(),
-            q=1,
-            num_restarts=len(top),
-            batch_initial_conditions=top.unsqueeze(1),
-            options={"maxiter": self._max_iterations},
-        )
+        with _calm():
+            best, _ = optimize_acqf(
+                PosteriorMean(model),
+                bounds=self._bounds(),
+                q=1,
+                num_restarts=len(top),
+                batch_initial_conditions=top.unsqueeze(1),
+                options={"maxiter": self._max_iterations},
+                retry_on_optimization_warning=False,
+            )
         [mean], [sd] = self._expect(best)
         position = self._ledger.low + best[0].numpy() * (self._ledger.high - self._ledger.low)
         return {
@@ -313,9 +317,7 @@ class BayesianPolicy:
         avoid = [*self._ledger.pending.values(), *self._ledger.failed.values()]
         pending = torch.from_numpy(self._ledger.unit(avoid)) if avoid else None
         draw = self._seed * 1_000_003 + self._asks
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            # A little jitter on a nearly singular matrix is how the library deals with repeats.
-            warnings.simplefilter("ignore", NumericalWarning)
+        with torch.random.fork_rng(), _calm():
             torch.manual_seed(draw)
             model = self._fitted()
             acquisition = qLogNoisyExpectedImprovement(
@@ -334,6 +336,7 @@ class BayesianPolicy:
                 raw_samples=self._raw_samples,
                 options={"maxiter": self._max_iterations, "seed": draw % 2**31},
                 sequential=num_points > 1,
+                retry_on_optimization_warning=False,
             )
         means, sds = self._expect(candidates)
         values = torch.as_tensor(value).expand(num_points)
@@ -343,6 +346,20 @@ class BayesianPolicy:
         ]
         unit: Float = candidates.numpy()
         return unit, reasons
+
+
+@contextlib.contextmanager
+def _calm() -> Generator[None]:
+    """Leave out warnings that say nothing here.
+
+    Near the end of a search the acquisition function is flat, and a climb that stops there is at
+    its top; a little jitter on a nearly singular matrix is how the library deals with repeats.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumericalWarning)
+        warnings.simplefilter("ignore", OptimizationWarning)
+        warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
+        yield
 
 
 def _sobol_points(dimension: int, seed: int, first: int, count: int) -> Float:

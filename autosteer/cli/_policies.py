@@ -61,11 +61,11 @@ def make_host(experiment: Experiment) -> PolicyHost:
     PolicyHost
         The host, with the policy as at the start of a run.
     """
-    _pin_threads()
+    pin_threads()
     return PolicyHost(make_policy(experiment), list(experiment.knobs), experiment.objective.name)
 
 
-def _pin_threads() -> None:
+def pin_threads() -> None:
     """Keep torch to one thread: more of them cost time on small problems, and disturb others."""
     with contextlib.suppress(ImportError):
         import torch

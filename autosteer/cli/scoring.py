@@ -1,0 +1,69 @@
+"""Scores a policy on the simulated beamline, on the virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autosteer.cli._experiment import read_experiment
+from autosteer.cli._policies import make_policy, pin_threads
+from autosteer.sims.virtual import VirtualBeamline
+from autosteer.steering.virtual import VirtualRun
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well a run on the simulator went; the truth is known to the score alone.
+
+    Parameters
+    ----------
+    start, end : float
+        True hit probability over the best that any position would have given, at the first shot
+        and where the knobs were left.
+    mean : float
+        The same on the average over the run: what the search itself has cost.
+    moves : int
+        Moves that arrived.
+    beam_s : float
+        Beam time used [s].
+    """
+
+    start: float
+    end: float
+    mean: float
+    moves: int
+    beam_s: float
+
+
+def score(file: Path | str, seed: int, overrides: Sequence[str] = ()) -> Score:
+    """Run an experiment file on the virtual clock, and score it against the simulator's truth.
+
+    Parameters
+    ----------
+    file : path-like
+        Experiment file with a simulation.
+    seed : int
+        Seed of the policy and of everything simulated.
+    overrides : sequence of str, optional
+        Overrides of the file, as ``dotted.path=value``: the policy, for example.
+
+    Returns
+    -------
+    Score
+        The score.
+    """
+    pin_threads()
+    experiment, _ = read_experiment(Path(file), [*overrides, f"seed={seed}"])
+    beamline = VirtualBeamline(experiment, seed)
+    run = VirtualRun(experiment, beamline, make_policy(experiment))
+    begin_ns = run.now_ns
+    shares = [beamline.share_of_attainable(begin_ns)]
+    run.run(lambda now_ns: shares.append(beamline.share_of_attainable(now_ns)))
+    return Score(
+        start=shares[0],
+        end=shares[-1],
+        mean=sum(shares) / len(shares),
+        moves=run.controller.moves,
+        beam_s=(run.now_ns - begin_ns) / 1e9,
+    )
