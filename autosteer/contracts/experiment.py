@@ -278,17 +278,20 @@ class KeepOut(Section):
 
 
 class Interlock(Section):
-    """A signal that must be within bounds for anything to move."""
+    """A signal that must be as it should for anything to move."""
 
     name: str
     device: str = Field(description="Name of a signal device in the section 'devices'")
-    above: FiniteFloat | None = None
-    below: FiniteFloat | None = None
+    above: FiniteFloat | None = Field(default=None, description="Its value must be greater")
+    below: FiniteFloat | None = Field(default=None, description="Its value must be less")
+    changes_within_s: PositiveFloat | None = Field(
+        default=None, description="It must have changed within this time: a heartbeat [s]"
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.above is None and self.below is None:
-            raise ValueError("give above, below or both")
+        if self.above is None and self.below is None and self.changes_within_s is None:
+            raise ValueError("give at least one of above, below, changes_within_s")
         return self
 
 

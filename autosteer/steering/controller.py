@@ -106,7 +106,7 @@ class Controller:
         if self.finished is None:
             self._take(stamped, batch)
         # What merely flows in is looked at every few milliseconds; anything else at once.
-        flowing = isinstance(stamped.event, TableArrived | Heartbeat | Readback)
+        flowing = isinstance(stamped.event, TableArrived | Heartbeat | Readback | InterlockValue)
         if self.finished is None and not (flowing and self._now_ns < self._next_look_ns):
             self._next_look_ns = self._now_ns + _LOOK_EVERY_NS
             self._advance()
@@ -124,7 +124,7 @@ class Controller:
             case DeviceState() as event:
                 self._take_device(event)
             case InterlockValue() as event:
-                self.observer.take_interlock(event)
+                self.observer.take_interlock(event, self._now_ns)
             case PolicyReplied() as event:
                 self._take_reply(event)
             case PolicyFailed() as event:

@@ -14,6 +14,22 @@ from autosteer.contracts.experiment import Interlock
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """A value and the time at which it was told.
+
+    Parameters
+    ----------
+    value : float
+        The value.
+    since_ns : int
+        When it came [ns UTC].
+    """
+
+    value: float
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the envelope looks at besides the suggestion itself.
 
@@ -27,8 +43,8 @@ class Surroundings:
         Whether each knob's device is connected.
     facts : mapping of str to MotorFacts
         What each knob's motor says of itself, as far as known.
-    interlocks : mapping of str to float
-        Value of each interlock's signal; absent where it is not known.
+    interlocks : mapping of str to Signal
+        Value of each interlock's signal, and since when; absent where it is not known.
     t_newest_shot_ns : int
         Exposure of the newest shot [ns UTC]; 0 if there is none.
     t_last_move_ns : int
@@ -39,7 +55,7 @@ class Surroundings:
     readbacks: Mapping[str, float]
     connected: Mapping[str, bool]
     facts: Mapping[str, MotorFacts]
-    interlocks: Mapping[str, float]
+    interlocks: Mapping[str, Signal]
     t_newest_shot_ns: int
     t_last_move_ns: int
 
@@ -97,7 +113,7 @@ class Envelope:
             elif name not in now.readbacks or not math.isfinite(now.readbacks[name]):
                 yield Refusal("connection", f"the position of knob '{name}' is not known")
         for interlock in self._section.interlocks:
-            yield from _interlock_refusals(interlock, now.interlocks)
+            yield from _interlock_refusals(interlock, now)
         age_s = (now.now_ns - now.t_newest_shot_ns) / 1e9
         if now.t_newest_shot_ns == 0:
             yield Refusal("data", "no shot has come yet")
@@ -158,39 +174,23 @@ def limits_of(knob: Knob, facts: MotorFacts | None) -> tuple[float, float]:
     return max(knob.low, facts.low), min(knob.high, facts.high)
 
 
-def interlock_holds(interlock: Interlock, value: float | None) -> bool:
-    """Tell whether an interlock's signal is within its bounds.
-
-    Parameters
-    ----------
-    interlock : Interlock
-        The bounds.
-    value : float, optional
-        Value of the signal; None or NaN where it is not known.
-
-    Returns
-    -------
-    bool
-        True only if the value is known and within the bounds.
-    """
-    if value is None or math.isnan(value):
-        return False
-    above = interlock.above is None or value > interlock.above
-    return above and (interlock.below is None or value < interlock.below)
-
-
-def _interlock_refusals(interlock: Interlock, values: Mapping[str, float]) -> Iterator[Refusal]:
-    """Yield a refusal if an interlock's signal is unknown or out of its bounds."""
-    value = values.get(interlock.name)
-    if not interlock_holds(interlock, value):
-        shown = "not known" if value is None else f"at {value:g}"
-        bounds = [
-            f"{word} {bound:g}"
-            for word, bound in (("above", interlock.above), ("below", interlock.below))
-            if bound is not None
-        ]
+def _interlock_refusals(interlock: Interlock, now: Surroundings) -> Iterator[Refusal]:
+    """Yield a refusal if an interlock's signal is unknown, out of its bounds, or silent."""
+    name, signal = interlock.name, now.interlocks.get(interlock.name)
+    if signal is None or math.isnan(signal.value):
+        yield Refusal("interlock", f"'{name}' is not known")
+        return
+    if interlock.above is not None and not signal.value > interlock.above:
+        bound = interlock.above
+        yield Refusal("interlock", f"'{name}' is at {signal.value:g}: it must be above {bound:g}")
+    if interlock.below is not None and not signal.value < interlock.below:
+        bound = interlock.below
+        yield Refusal("interlock", f"'{name}' is at {signal.value:g}: it must be below {bound:g}")
+    age_s = (now.now_ns - signal.since_ns) / 1e9
+    limit = interlock.changes_within_s
+    if limit is not None and age_s > limit:
         yield Refusal(
-            "interlock", f"'{interlock.name}' is {shown}: it must be {' and '.join(bounds)}"
+            "interlock", f"'{name}' has been silent for {age_s:.1f} s: {limit:g} s at most"
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from autosteer.contracts import Experiment, MotorFacts
-from autosteer.steering.envelope import Surroundings
+from autosteer.steering.envelope import Signal, Surroundings
 from autosteer.steering.events import (
     DeviceState,
     Heartbeat,
@@ -82,7 +82,7 @@ class Observer:
         self.histories = {name: ReadbackHistory() for name in experiment.knobs}
         self.connected = dict.fromkeys(experiment.knobs, False)
         self.facts: dict[str, MotorFacts] = {}
-        self._interlocks: dict[str, float] = {}
+        self._interlocks: dict[str, Signal] = {}
         self._clock = PulseClock()
         self._waiting: list[JoinedShots] = []
         self.latency = LatencyHistogram()
@@ -156,18 +156,20 @@ class Observer:
         if event.facts is not None:
             self.facts[event.knob] = event.facts
 
-    def take_interlock(self, event: InterlockValue) -> None:
+    def take_interlock(self, event: InterlockValue, now_ns: int) -> None:
         """Take an interlock's value in.
 
         Parameters
         ----------
         event : InterlockValue
             The new value.
+        now_ns : int
+            Time now [ns UTC].
         """
         if event.value is None:
             self._interlocks.pop(event.name, None)
         else:
-            self._interlocks[event.name] = event.value
+            self._interlocks[event.name] = Signal(event.value, now_ns)
 
     def deal(self, now_ns: int, settings: Sequence[Setting]) -> None:
         """Deal the shots that are ready out to the settings they belong to.

@@ -107,8 +107,6 @@ class VirtualRun:
         self._tables: dict[str, int] = {}
         for knob, facts in world.facts().items():
             self._post(start_ns, DeviceState(knob, True, facts))
-        for name, value in world.interlocks().items():
-            self._post(start_ns, InterlockValue(name, value))
 
     def run(self, on_step: Callable[[int], None] | None = None) -> Finish:
         """Run until the controller finishes.
@@ -126,6 +124,8 @@ class VirtualRun:
         step_ns = round(self._times.step_s * 1e9)
         while self.controller.finished is None:
             end_ns = self.now_ns + step_ns
+            for name, value in self._world.interlocks().items():
+                self._post(self.now_ns, InterlockValue(name, value))
             for stamp_ns, knob, value, moving in self._world.readbacks(self.now_ns, end_ns):
                 self._post(stamp_ns, Readback(knob, stamp_ns, value, moving))
             for arrival_ns, kind, batch in self._world.tables(self.now_ns, end_ns):

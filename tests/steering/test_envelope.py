@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autosteer.contracts import Experiment, MotorFacts, Suggestion
-from autosteer.steering.envelope import Envelope, Surroundings
+from autosteer.steering.envelope import Envelope, Signal, Surroundings
 from tests.experiments import experiment
 
 SECOND = 1_000_000_000
@@ -24,9 +24,16 @@ def rules() -> Experiment:
             "stale_after_s": 2,
             "min_interval_s": 0.5,
             "keep_out": [{"name": "catcher", "box": {"x": [0.05, 0.1], "y": [-0.4, -0.2]}}],
-            "interlocks": [{"name": "beam", "device": "beam", "above": 0.2}],
+            "interlocks": [
+                {"name": "beam", "device": "beam", "above": 0.2, "below": 5.0},
+                {"name": "heart", "device": "beam", "changes_within_s": 2.0},
+            ],
         },
     )
+
+
+def signals(beam: float, silent_s: float = 1.0) -> dict[str, Signal]:
+    return {"beam": Signal(beam, 0), "heart": Signal(7.0, NOW - round(silent_s * SECOND))}
 
 
 GOOD = Surroundings(
@@ -34,7 +41,7 @@ GOOD = Surroundings(
     readbacks={"x": 0.03, "y": 0.0},
     connected={"x": True, "y": True},
     facts={"x": MotorFacts("mm", -0.09, 0.12), "y": MotorFacts("mm", 0.0, 0.0)},
-    interlocks={"beam": 1.0},
+    interlocks=signals(1.0),
     t_newest_shot_ns=NOW - SECOND // 10,
     t_last_move_ns=NOW - SECOND,
 )
@@ -81,8 +88,10 @@ def test_the_motors_own_limits_hold_where_they_are_narrower() -> None:
         ({"readbacks": {"x": 0.03}}, "connection"),
         ({"readbacks": {"x": 0.03, "y": math.nan}}, "connection"),
         ({"interlocks": {}}, "interlock"),
-        ({"interlocks": {"beam": 0.1}}, "interlock"),
-        ({"interlocks": {"beam": math.nan}}, "interlock"),
+        ({"interlocks": signals(0.1)}, "interlock"),
+        ({"interlocks": signals(6.0)}, "interlock"),
+        ({"interlocks": signals(math.nan)}, "interlock"),
+        ({"interlocks": signals(1.0, silent_s=3.0)}, "interlock"),
         ({"t_newest_shot_ns": 0}, "data"),
         ({"t_newest_shot_ns": NOW - 3 * SECOND}, "data"),
         ({"t_last_move_ns": NOW - SECOND // 10}, "rate"),
@@ -116,7 +125,7 @@ numbers = st.floats(-1, 1) | st.just(math.nan) | st.just(math.inf)
 def test_whatever_passes_breaks_no_rule(
     x: float, y: float, at_x: float, at_y: float, beam: bool
 ) -> None:
-    now = replace(GOOD, readbacks={"x": at_x, "y": at_y}, interlocks={"beam": float(beam)})
+    now = replace(GOOD, readbacks={"x": at_x, "y": at_y}, interlocks=signals(float(beam)))
     if check(x, y, now) == "":
         assert beam
         assert -0.09 <= x <= 0.1
