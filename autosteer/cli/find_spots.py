@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autosteer.cli._output import clear_errors, print_line
+from autosteer.cli._frame_options import (
+    Dataset,
+    FilesOfFrames,
+    JsonOutput,
+    Mask,
+    MaxSpots,
+    MinSnr,
+    Out,
+    Saturation,
+)
+from autosteer.cli._output import clear_errors, number_or_none, print_line, wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from autosteer.analysis.offline import SpotBatch
-
-_WIDTH_OF_FILES = 200
-
-FilesOfFrames = Annotated[list[Path], typer.Argument(help="HDF5 or NPZ files of frames.")]
-Dataset = Annotated[
-    str | None, typer.Option(help="Dataset (HDF5) or array (NPZ), if several could be meant.")
-]
-Mask = Annotated[Path | None, typer.Option(help="NPY file, true where a pixel is good.")]
-MinSnr = Annotated[
-    float, typer.Option(help="Least height of a spot's brightest pixel over the local noise.")
-]
-MaxSpots = Annotated[int, typer.Option(help="Brightest spots kept of each frame.")]
-Saturation = Annotated[
-    float | None, typer.Option(help="Counts at and above which a pixel is saturated.")
-]
-Out = Annotated[Path | None, typer.Option(help="Write the results to a .npz or .parquet file.")]
-JsonOutput = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object instead of a table.")
-]
 
 
 def find_spots(
@@ -103,36 +90,6 @@ def _print_json(found: Sequence[SpotBatch]) -> None:
         )
     ]
     print_line(json.dumps({"frames": frames}))
-
-
-def number_or_none(value: float) -> float | None:
-    """Return a number for JSON, which knows no NaN.
-
-    Parameters
-    ----------
-    value : float
-        The number.
-
-    Returns
-    -------
-    float or None
-        The same, or None for a NaN.
-    """
-    return None if math.isnan(value) else round(float(value), 6)
-
-
-def wide_console() -> Console:
-    """Make a console that breaks no line where nobody looks at it through a window.
-
-    Returns
-    -------
-    rich.console.Console
-        The console on standard output.
-    """
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDTH_OF_FILES)
 
 
 def _print_table(found: Sequence[SpotBatch]) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autosteer.cli._output import clear_errors, print_line
-from autosteer.cli.find_spots import (
+from autosteer.cli._frame_options import (
     Dataset,
     JsonOutput,
     Mask,
@@ -17,9 +16,8 @@ from autosteer.cli.find_spots import (
     MinSnr,
     Out,
     Saturation,
-    number_or_none,
-    wide_console,
 )
+from autosteer.cli._output import clear_errors, number_or_none, print_line, wide_console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

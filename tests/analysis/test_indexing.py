@@ -69,6 +69,23 @@ def test_lists_without_a_lattice_are_rarely_indexed(cell: UnitCell, n_spots: int
     assert Indexer(cell).index(lists).indexed.sum() <= 5
 
 
+def test_spots_about_the_direct_beam_count_for_nothing() -> None:
+    rng = np.random.default_rng(13)
+    q = scramble(simulate_stills(LYSOZYME, 100, 20, seed=1).q, rng)
+    q[:, :12] = rng.normal(scale=5e-4, size=(100, 12, 3))
+    assert Indexer(LYSOZYME).index(q).indexed.sum() <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", CELLS, ids=by_cell)
+@pytest.mark.parametrize("n_spots", [5, 6, 7, 8, 10, 12, 15, 20, 30, 50, 100, 200])
+def test_false_accepts_stay_below_their_bound(cell: UnitCell, n_spots: int) -> None:
+    q = simulate_stills(cell, 200, n_spots, seed=21).q
+    rng = np.random.default_rng(n_spots)
+    lists = np.concatenate([scramble(q, rng) for _ in range(5)])
+    assert Indexer(cell).index(lists).indexed.mean() <= 0.01
+
+
 def test_a_second_lattice_does_not_hide_the_first() -> None:
     rng = np.random.default_rng(3)
     q = np.full((40, 60, 3), np.nan, dtype=np.float32)

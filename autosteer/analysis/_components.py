@@ -1,0 +1,70 @@
+"""Connected groups of strong pixels, from a sparse list of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Bool = NDArray[np.bool_]
+Index = NDArray[np.intp]
+
+
+def touching_pairs(place: Index, strong: Bool) -> tuple[Index, Index]:
+    """Find the pairs of strong pixels that touch by an edge or a corner.
+
+    Parameters
+    ----------
+    place : ndarray of int, shape (n,)
+        Flat indices of strong pixels, increasing; some may be left out.
+    strong : ndarray of bool, shape (..., n_slow, n_fast)
+        Map of all strong pixels. Pixels of different panels or frames do not touch.
+
+    Returns
+    -------
+    first, second : ndarray of int, shape (n_pairs,)
+        Positions within `place`.
+    """
+    n_slow, n_fast = strong.shape[-2:]
+    is_strong = strong.reshape(-1)
+    line = place // n_fast
+    column = place - line * n_fast
+    row = line % n_slow
+    first, second = [], []
+    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        step = down * n_fast + right
+        # Most pixels have no neighbour: a look at the map saves the search in the list.
+        candidate = np.flatnonzero(is_strong[np.minimum(place + step, is_strong.size - 1)])
+        end = column[candidate] + right
+        inside = (end >= 0) & (end < n_fast) & (row[candidate] + down < n_slow)
+        candidate = candidate[inside]
+        neighbour = place[candidate] + step
+        position = np.searchsorted(place, neighbour)
+        listed = place[np.minimum(position, len(place) - 1)] == neighbour
+        first.append(candidate[listed])
+        second.append(position[listed])
+    return np.concatenate(first), np.concatenate(second)
+
+
+def label_groups(n_pixels: int, first: Index, second: Index) -> tuple[int, Index]:
+    """Give pixels that pairs connect the number of their group.
+
+    Parameters
+    ----------
+    n_pixels : int
+        Number of pixels.
+    first, second : ndarray of int, shape (n_pairs,)
+        Pixels that touch.
+
+    Returns
+    -------
+    n_groups : int
+        Number of groups.
+    label : ndarray of int, shape (n_pixels,)
+        Group of each pixel, from 0.
+    """
+    ones = np.ones(len(first), dtype=np.int8)
+    graph = coo_array((ones, (first, second)), shape=(n_pixels, n_pixels)).tocsr()
+    n_groups, label = connected_components(graph, directed=False)
+    return int(n_groups), label.astype(np.intp)

@@ -1,0 +1,217 @@
+"""The analysis as a stage: frames, or spot lists, in; result tables out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from autosteer.analysis.detectors import detector_of, mask_of
+from autosteer.analysis.indexing import Indexer
+from autosteer.analysis.results import (
+    Shots,
+    indexing_table,
+    lattice_table,
+    quality_table,
+    spot_list_table,
+    spot_table,
+)
+from autosteer.analysis.spots import SpotFinder
+from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, AnalysisError, FrameError
+from autosteer.contracts.experiment import Analysis
+from autosteer.physics import Detector, UnitCell
+
+Frames = NDArray[Any]
+Vectors = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+
+class FrameAnalyser:
+    """Finds spots on frames and indexes the hits.
+
+    Parameters
+    ----------
+    detector : Detector
+        Geometry.
+    wavelength_angstrom : float
+        Wavelength [angstrom].
+    finder : SpotFinder
+        Finds the spots.
+    indexer : Indexer
+        Finds the lattices.
+    min_spots_hit : int
+        Spots that make a frame a hit.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        wavelength_angstrom: float,
+        finder: SpotFinder,
+        indexer: Indexer,
+        min_spots_hit: int,
+    ) -> None:
+        self._detector = detector
+        self._wavelength_angstrom = wavelength_angstrom
+        self._finder = finder
+        self._indexer = indexer
+        self._min_spots_hit = min_spots_hit
+
+    def analyse(
+        self,
+        frames: Frames,
+        pulse_ids: NDArray[np.uint64],
+        timestamps: NDArray[np.int64],
+    ) -> dict[str, pa.RecordBatch]:
+        """Analyse the frames of some shots.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (n, n_panels, n_slow, n_fast)
+            Frames [detector counts].
+        pulse_ids : ndarray of uint64, shape (n,)
+            Number of each machine pulse.
+        timestamps : ndarray of int64, shape (n,)
+            Time of each pulse, UTC since 1970 [ns].
+
+        Returns
+        -------
+        dict of str to pyarrow.RecordBatch
+            Tables ``indexing``, ``quality``, ``spots`` and ``lattices``. A frame without any
+            number in it has null results; it does not disturb the others.
+
+        Raises
+        ------
+        FrameError
+            If the frames have the wrong shape or type, or there is not one per shot.
+        """
+        shots = _shots(len(frames), pulse_ids, timestamps)
+        if frames.shape[1:] != self._detector.frame_shape:
+            raise FrameError(
+                f"frames have the shape {frames.shape[1:]} (panels, slow, fast), the detector "
+                f"{self._detector.frame_shape}: correct 'analysis.detector'"
+            )
+        spots = self._finder.find(frames)
+        q = self._detector.scattering_vectors(
+            spots.panel, spots.slow_px, spots.fast_px, self._wavelength_angstrom
+        )
+        lists = spots.lists(q)
+        hit = spots.n_spots >= self._min_spots_hit
+        result = self._indexer.index(np.where(hit[:, None, None], lists, np.float32(np.nan)))
+        measured = np.isfinite(spots.background_level)
+        return {
+            INDEXING.name: indexing_table(shots, lists, result, hit, measured),
+            QUALITY.name: quality_table(shots, spots),
+            SPOTS.name: spot_table(shots, spots, q),
+            LATTICES.name: lattice_table(shots, result),
+        }
+
+
+class SpotListAnalyser:
+    """Indexes spot lists that come in place of frames.
+
+    Parameters
+    ----------
+    indexer : Indexer
+        Finds the lattices.
+    min_spots_hit : int
+        Spots that make a list a hit.
+    """
+
+    def __init__(self, indexer: Indexer, min_spots_hit: int) -> None:
+        self._indexer = indexer
+        self._min_spots_hit = min_spots_hit
+
+    def analyse(
+        self,
+        frames: Vectors,
+        pulse_ids: NDArray[np.uint64],
+        timestamps: NDArray[np.int64],
+    ) -> dict[str, pa.RecordBatch]:
+        """Index the spot lists of some shots.
+
+        Parameters
+        ----------
+        frames : ndarray of float32, shape (n, n_spots, 3)
+            Scattering vectors, padded with NaN [1/angstrom].
+        pulse_ids : ndarray of uint64, shape (n,)
+            Number of each machine pulse.
+        timestamps : ndarray of int64, shape (n,)
+            Time of each pulse, UTC since 1970 [ns].
+
+        Returns
+        -------
+        dict of str to pyarrow.RecordBatch
+            Tables ``indexing``, ``spots`` and ``lattices``.
+
+        Raises
+        ------
+        FrameError
+            If the lists have another shape, or there is not one per shot.
+        """
+        shots = _shots(len(frames), pulse_ids, timestamps)
+        if frames.ndim != 3 or frames.shape[2] != 3:
+            raise FrameError(
+                f"spot lists have the shape {frames.shape}: it must be (n, n_spots, 3)"
+            )
+        hit = np.isfinite(frames).all(axis=2).sum(axis=1) >= self._min_spots_hit
+        result = self._indexer.index(np.where(hit[:, None, None], frames, np.float32(np.nan)))
+        return {
+            INDEXING.name: indexing_table(shots, frames, result, hit, np.ones_like(hit)),
+            SPOTS.name: spot_list_table(shots, frames),
+            LATTICES.name: lattice_table(shots, result),
+        }
+
+
+def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotListAnalyser:
+    """Make the analyser that an experiment file describes.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The file's section ``analysis``.
+    source_kind : {"frames", "spot_lists"}
+        What the source gives.
+
+    Returns
+    -------
+    FrameAnalyser or SpotListAnalyser
+        The analyser.
+
+    Raises
+    ------
+    AnalysisError
+        If the section does not say enough, or a value in it cannot be used.
+    """
+    try:
+        cell = UnitCell(*analysis.indexer.unit_cell, analysis.indexer.centering)
+    except ValueError as error:
+        raise AnalysisError(f"analysis.indexer: {error}") from error
+    indexer = Indexer(cell)
+    if source_kind == "spot_lists":
+        return SpotListAnalyser(indexer, analysis.min_spots_hit)
+    if analysis.detector is None:
+        raise AnalysisError("analysis.detector: needed where the source gives frames")
+    finder = SpotFinder(
+        **analysis.finder.model_dump(),
+        mask=mask_of(analysis.detector),
+        saturation=analysis.detector.saturation,
+    )
+    return FrameAnalyser(
+        detector_of(analysis.detector),
+        analysis.detector.wavelength_angstrom,
+        finder,
+        indexer,
+        analysis.min_spots_hit,
+    )
+
+
+def _shots(n_frames: int, pulse_ids: NDArray[np.uint64], timestamps: NDArray[np.int64]) -> Shots:
+    """Check that there is one frame for each shot."""
+    if not n_frames == len(pulse_ids) == len(timestamps):
+        raise FrameError(
+            f"{n_frames} frames came with {len(pulse_ids)} pulse ids and {len(timestamps)} times"
+        )
+    return Shots(np.asarray(pulse_ids, np.uint64), np.asarray(timestamps, np.int64))

@@ -1,0 +1,59 @@
+"""Columns of results to files, NPZ or Parquet by the name's ending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosteer.contracts import AnalysisError
+
+_ENDINGS = (".npz", ".parquet")
+
+
+def check_ending(path: Path) -> None:
+    """Check that a file of columns may have this name, before the work is done.
+
+    Parameters
+    ----------
+    path : Path
+        Name of the file.
+
+    Raises
+    ------
+    AnalysisError
+        If it ends in neither .npz nor .parquet.
+    """
+    if path.suffix not in _ENDINGS:
+        raise AnalysisError(f"{path}: results are written to .npz or .parquet files")
+
+
+def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write columns of equal length.
+
+    Parameters
+    ----------
+    path : Path
+        Name of the file, ending in .npz or .parquet.
+    columns : mapping of str to ndarray, shape (n,)
+        Columns by name.
+
+    Raises
+    ------
+    AnalysisError
+        If the name has another ending, or the file cannot be written.
+    """
+    check_ending(path)
+    try:
+        if path.suffix == ".npz":
+            np.savez_compressed(path, allow_pickle=False, **columns)
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            pq.write_table(pa.table(dict(columns)), path)
+    except OSError as error:
+        raise AnalysisError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,249 @@
+"""Whole files through the analysis: spots and lattices of every frame, and columns of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosteer.analysis.frames import FileGeometry, FrameSource, batches
+from autosteer.analysis.indexing import Indexer, IndexingResult
+from autosteer.analysis.spots import SpotFinder, Spots
+from autosteer.contracts import AnalysisError
+from autosteer.physics import Detector, cell_parameters
+
+_FRAMES_TOGETHER = 8
+_LISTS_TOGETHER = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpotBatch:
+    """Spots of consecutive frames.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    first_frame : int
+        Number of the first frame.
+    spots : Spots
+        The spots; frames count from the first.
+    """
+
+    path: Path
+    first_frame: int
+    spots: Spots
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LatticeBatch:
+    """Lattices of consecutive frames.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    first_frame : int
+        Number of the first frame.
+    n_spots : ndarray of int64, shape (n,)
+        Spots of each frame.
+    result : IndexingResult
+        What indexing found.
+    """
+
+    path: Path
+    first_frame: int
+    n_spots: NDArray[np.int64]
+    result: IndexingResult
+
+
+def spots_of_frames(source: FrameSource, finder: SpotFinder) -> Iterator[SpotBatch]:
+    """Find the spots of all frames of a file.
+
+    Parameters
+    ----------
+    source : FrameSource
+        The frames.
+    finder : SpotFinder
+        Finds the spots.
+
+    Yields
+    ------
+    SpotBatch
+        Spots of some frames.
+    """
+    first = 0
+    for frames in batches(source, _FRAMES_TOGETHER):
+        yield SpotBatch(source.path, first, finder.find(frames))
+        first += len(frames)
+
+
+def lattices_of_frames(
+    source: FrameSource, geometry: FileGeometry, finder: SpotFinder, indexer: Indexer
+) -> Iterator[LatticeBatch]:
+    """Index all frames of a file.
+
+    Parameters
+    ----------
+    source : FrameSource
+        The frames.
+    geometry : FileGeometry
+        Detector and wavelengths.
+    finder : SpotFinder
+        Finds the spots.
+    indexer : Indexer
+        Finds the lattices.
+
+    Yields
+    ------
+    LatticeBatch
+        Lattices of some frames.
+    """
+    for batch in spots_of_frames(source, finder):
+        q = geometry.scattering_vectors(batch.spots, batch.first_frame)
+        result = indexer.index(batch.spots.lists(q))
+        yield LatticeBatch(batch.path, batch.first_frame, batch.spots.n_spots, result)
+
+
+def lattices_of_lists(
+    path: Path, lists: NDArray[np.float32], indexer: Indexer
+) -> Iterator[LatticeBatch]:
+    """Index spot lists.
+
+    Parameters
+    ----------
+    path : Path
+        File that they come from.
+    lists : ndarray of float32, shape (n_frames, n_spots, 3)
+        Scattering vectors, padded with NaN [1/angstrom].
+    indexer : Indexer
+        Finds the lattices.
+
+    Yields
+    ------
+    LatticeBatch
+        Lattices of some frames.
+    """
+    for first in range(0, len(lists), _LISTS_TOGETHER):
+        q = lists[first : first + _LISTS_TOGETHER]
+        n_spots = np.isfinite(q).all(axis=2).sum(axis=1)
+        yield LatticeBatch(path, first, n_spots, indexer.index(q))
+
+
+def geometry_of_frames(
+    source: FrameSource,
+    *,
+    distance_mm: float | None,
+    pixel_um: float | None,
+    wavelength_angstrom: float | None,
+    beam_center_px: tuple[float, float] | None,
+) -> FileGeometry:
+    """Make the geometry of frames from what was given, or else take that of their file.
+
+    Parameters
+    ----------
+    source : FrameSource
+        The frames.
+    distance_mm : float or None
+        Sample to detector [mm].
+    pixel_um : float or None
+        Pixel edge [um].
+    wavelength_angstrom : float or None
+        Wavelength [angstrom].
+    beam_center_px : (float, float) or None
+        Where the beam meets the detector, (slow, fast) [px].
+
+    Returns
+    -------
+    FileGeometry
+        The geometry.
+
+    Raises
+    ------
+    AnalysisError
+        If something is missing, or the detector has several panels and no geometry.
+    """
+    if source.geometry is not None and distance_mm is None and beam_center_px is None:
+        return source.geometry
+    if (
+        distance_mm is None
+        or pixel_um is None
+        or wavelength_angstrom is None
+        or beam_center_px is None
+    ):
+        raise AnalysisError(
+            f"{source.path}: holds no geometry: give distance, pixel size, wavelength and beam "
+            "center, all four"
+        )
+    if source.frame_shape[0] != 1:
+        raise AnalysisError(
+            f"{source.path}: has {source.frame_shape[0]} panels; distance and beam center "
+            "describe a single one"
+        )
+    if min(distance_mm, pixel_um, wavelength_angstrom) <= 0:
+        raise AnalysisError(
+            f"distance {distance_mm} mm, pixel size {pixel_um} um and wavelength "
+            f"{wavelength_angstrom} angstrom must be positive"
+        )
+    detector = Detector.flat(source.frame_shape[1:], pixel_um / 1000, distance_mm, beam_center_px)
+    return FileGeometry(detector, np.full(source.n_frames, wavelength_angstrom))
+
+
+def spot_columns(found: Sequence[SpotBatch]) -> dict[str, NDArray[Any]]:
+    """Arrange spots as columns, one row per spot.
+
+    Parameters
+    ----------
+    found : sequence of SpotBatch
+        The spots, at least one batch.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Columns ``path``, ``frame`` and those of `Spots` that are per spot.
+    """
+    names = ("panel", "slow_px", "fast_px", "intensity", "sigma", "n_pixels", "peak_snr")
+    columns: dict[str, NDArray[Any]] = {
+        "path": np.repeat([str(one.path) for one in found], [len(one.spots) for one in found]),
+        "frame": np.concatenate([one.first_frame + one.spots.frame for one in found]),
+    }
+    for name in names:
+        columns[name] = np.concatenate([getattr(one.spots, name) for one in found])
+    return columns
+
+
+def lattice_columns(found: Sequence[LatticeBatch]) -> dict[str, NDArray[Any]]:
+    """Arrange results of indexing as columns, one row per frame.
+
+    Parameters
+    ----------
+    found : sequence of LatticeBatch
+        The results, at least one batch.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Columns ``path``, ``frame``, ``n_spots``, ``indexed``, ``n_indexed_spots``, cell
+        ``a`` ... ``gamma``, ``orientation_sigma_deg`` and cell vectors ``a_x`` ... ``c_z``.
+    """
+    lattices = np.concatenate([one.result.lattices for one in found])
+    columns: dict[str, NDArray[Any]] = {
+        "path": np.repeat([str(one.path) for one in found], [len(one.n_spots) for one in found]),
+        "frame": np.concatenate([one.first_frame + np.arange(len(one.n_spots)) for one in found]),
+        "n_spots": np.concatenate([one.n_spots for one in found]),
+    }
+    for name in ("indexed", "n_indexed_spots"):
+        columns[name] = np.concatenate([getattr(one.result, name) for one in found])
+    parameters = cell_parameters(lattices).T
+    columns.update(zip(("a", "b", "c", "alpha", "beta", "gamma"), parameters, strict=True))
+    columns["orientation_sigma_deg"] = np.concatenate([
+        one.result.orientation_sigma_deg for one in found
+    ])
+    for row, vector in enumerate("abc"):
+        for column, axis in enumerate("xyz"):
+            columns[f"{vector}_{axis}"] = lattices[:, row, column]
+    return columns

@@ -1,0 +1,243 @@
+"""Result tables of the analysis: spots, lattices and frame quality as Arrow record batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from autosteer.analysis.indexing import IndexingResult
+from autosteer.analysis.spots import Spots
+from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, make_batch
+from autosteer.physics import cell_parameters
+
+Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+_CELL_COLUMNS = ("a", "b", "c", "alpha", "beta", "gamma")
+# The outermost spots of a frame are left out where they are this share, and at least two.
+_OUTERMOST_SHARE = 50
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shots:
+    """The shots of a batch.
+
+    Parameters
+    ----------
+    pulse_ids : ndarray of uint64, shape (n,)
+        Number of each machine pulse.
+    timestamps : ndarray of int64, shape (n,)
+        Time of each pulse, UTC since 1970 [ns].
+    """
+
+    pulse_ids: NDArray[np.uint64]
+    timestamps: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.pulse_ids)
+
+
+def resolution_limit(q: NDArray[Any]) -> Float:
+    """Return the resolution to which the spots of each frame reach.
+
+    Parameters
+    ----------
+    q : ndarray of float, shape (n_frames, n_spots, 3)
+        Scattering vectors, padded with NaN [1/angstrom].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_frames,)
+        d of the outermost spot but for the outer 2 %, where these are at least two spots
+        [angstrom]; NaN without spots.
+
+    References
+    ----------
+    .. [1] T. A. White et al., Journal of Applied Crystallography 45, 335 (2012); the definition
+           is that of CrystFEL's peak resolution.
+
+    Examples
+    --------
+    >>> resolution_limit(np.array([[[0.0, 0.3, 0.0], [0.4, 0.0, -0.3], [np.nan] * 3]]))
+    array([2.])
+    """
+    n_frames, width = q.shape[:2]
+    length = np.linalg.norm(np.asarray(q, dtype=np.float64), axis=2)
+    count = np.isfinite(length).sum(axis=1)
+    left_out = count // _OUTERMOST_SHARE
+    left_out[left_out < 2] = 0
+    resolution = np.full(n_frames, np.nan)
+    some = np.flatnonzero(count)
+    if width and len(some):
+        # NaN sorts to the end, so that the longest of n stands at n - 1.
+        ordered = np.sort(length[some], axis=1)
+        resolution[some] = 1 / ordered[np.arange(len(some)), (count - 1 - left_out)[some]]
+    return resolution
+
+
+def indexing_table(
+    shots: Shots, q: NDArray[Any], result: IndexingResult, hit: Bool, measured: Bool
+) -> pa.RecordBatch:
+    """Make the table ``indexing``, one row per shot.
+
+    Parameters
+    ----------
+    shots : Shots
+        The n shots.
+    q : ndarray of float, shape (n, n_spots, 3)
+        Scattering vectors of all spots, padded with NaN [1/angstrom].
+    result : IndexingResult
+        What indexing found in the same n frames.
+    hit : ndarray of bool, shape (n,)
+        Whether there are spots enough to call the frame a hit.
+    measured : ndarray of bool, shape (n,)
+        False where a frame held nothing that could be analysed: its row is null.
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        The table; cell, resolution and orientation are NaN where they are not known.
+    """
+    parameters = cell_parameters(result.lattices)
+    n_spots = np.isfinite(q).all(axis=2).sum(axis=1)
+    columns: dict[str, Any] = {
+        "pulse_id": shots.pulse_ids,
+        "timestamp": shots.timestamps,
+        "n_spots": _nullable(n_spots, measured, pa.uint32()),
+        "hit": _nullable(hit, measured, pa.bool_()),
+        "indexed": _nullable(result.indexed, measured, pa.bool_()),
+        "n_lattices": _nullable(result.indexed, measured, pa.uint32()),
+        "n_indexed_spots": _nullable(result.n_indexed_spots, result.indexed, pa.uint32()),
+        "resolution_angstrom": np.where(hit, resolution_limit(q), np.nan),
+        "orientation_sigma_deg": result.orientation_sigma_deg,
+    }
+    columns.update(zip(_CELL_COLUMNS, parameters.T, strict=True))
+    return make_batch(INDEXING, columns)
+
+
+def quality_table(shots: Shots, spots: Spots) -> pa.RecordBatch:
+    """Make the table ``quality``, one row per shot.
+
+    Parameters
+    ----------
+    shots : Shots
+        The shots.
+    spots : Spots
+        What the spot finder says of their frames.
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        The table.
+    """
+    return make_batch(
+        QUALITY,
+        {
+            "pulse_id": shots.pulse_ids,
+            "timestamp": shots.timestamps,
+            "background_level": spots.background_level,
+            "saturated_fraction": spots.saturated_fraction,
+        },
+    )
+
+
+def spot_table(shots: Shots, spots: Spots, q: NDArray[Any]) -> pa.RecordBatch:
+    """Make the table ``spots``, one row per spot.
+
+    Parameters
+    ----------
+    shots : Shots
+        The shots.
+    spots : Spots
+        The n spots of their frames.
+    q : ndarray of float, shape (n, 3)
+        Scattering vector of each spot [1/angstrom].
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        The table.
+    """
+    return make_batch(
+        SPOTS,
+        {
+            **_item_keys(shots, spots.frame),
+            "panel": spots.panel,
+            "slow_px": spots.slow_px,
+            "fast_px": spots.fast_px,
+            "intensity": spots.intensity,
+            "sigma": spots.sigma,
+            "n_pixels": spots.n_pixels,
+            **_vector_columns(q),
+        },
+    )
+
+
+def spot_list_table(shots: Shots, q: NDArray[Any]) -> pa.RecordBatch:
+    """Make the table ``spots`` of spots that came without pixels.
+
+    Parameters
+    ----------
+    shots : Shots
+        The shots.
+    q : ndarray of float, shape (n_shots, n_spots, 3)
+        Scattering vectors, padded with NaN [1/angstrom].
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        The table; all but the scattering vectors is null.
+    """
+    frame, spot = np.nonzero(np.isfinite(q).all(axis=2))
+    return make_batch(SPOTS, {**_item_keys(shots, frame), **_vector_columns(q[frame, spot])})
+
+
+def lattice_table(shots: Shots, result: IndexingResult) -> pa.RecordBatch:
+    """Make the table ``lattices``, one row per lattice.
+
+    Parameters
+    ----------
+    shots : Shots
+        The shots.
+    result : IndexingResult
+        What indexing found in their frames.
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        The table.
+    """
+    frame = np.flatnonzero(result.indexed)
+    lattices = result.lattices[frame]
+    return make_batch(
+        LATTICES,
+        {
+            **_item_keys(shots, frame),
+            **{
+                f"{vector}_{axis}": lattices[:, row, column]
+                for row, vector in enumerate("abc")
+                for column, axis in enumerate("xyz")
+            },
+            "n_indexed_spots": result.n_indexed_spots[frame],
+        },
+    )
+
+
+def _nullable(values: NDArray[Any], known: Bool, dtype: pa.DataType) -> pa.Array:
+    """Make an Arrow array that is null where a value is not known."""
+    return pa.array(values.astype(dtype.to_pandas_dtype()), type=dtype, mask=~known)
+
+
+def _item_keys(shots: Shots, frame: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Pulse id and running number of items that are sorted by frame."""
+    item = np.arange(len(frame)) - np.searchsorted(frame, frame, side="left")
+    return {"pulse_id": shots.pulse_ids[frame], "item": item}
+
+
+def _vector_columns(q: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Components of scattering vectors by column name."""
+    return {f"q_{axis}": q[:, column] for column, axis in enumerate("xyz")}

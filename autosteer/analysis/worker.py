@@ -1,0 +1,183 @@
+"""The analysis worker's main loop: batches by count or by time, frames in, tables out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from autosteer.contracts import AnalysisError, Clock
+from autosteer.stream import Coverage, Inlet, Producer, Received, Receiver
+
+_POLL_MS = 10
+LATENCY_COLUMN = "result_latency_s"
+
+
+class Analyser(Protocol):
+    """What turns a batch of frames, or of spot lists, into tables."""
+
+    def analyse(
+        self,
+        frames: NDArray[Any],
+        pulse_ids: NDArray[np.uint64],
+        timestamps: NDArray[np.int64],
+    ) -> Mapping[str, pa.RecordBatch]:
+        """Return a table of each kind for the shots."""
+        ...
+
+
+class Worker:
+    """Receives frames, collects them to batches, has them analysed, and publishes the tables.
+
+    Parameters
+    ----------
+    analyser : Analyser
+        Does the work.
+    inlet : Inlet
+        Where the frames come from.
+    producer : Producer
+        Publishes the tables.
+    clock : Clock
+        Gives the times from which latencies are counted.
+    run_uid : str
+        The run.
+    batch_shots : int
+        A batch starts at this many frames,
+    batch_wait_s : float
+        or when the oldest has waited this long [s].
+    on_problem : callable
+        Told of messages that were refused and of batches that could not be analysed.
+    """
+
+    def __init__(
+        self,
+        analyser: Analyser,
+        inlet: Inlet,
+        producer: Producer,
+        clock: Clock,
+        run_uid: str,
+        batch_shots: int,
+        batch_wait_s: float,
+        on_problem: Callable[[Exception], None],
+    ) -> None:
+        self._analyser = analyser
+        self._inlet = inlet
+        self._producer = producer
+        self._clock = clock
+        self._receiver = Receiver(run_uid, on_problem)
+        self._on_problem = on_problem
+        self._batch_shots = batch_shots
+        self._batch_wait_s = batch_wait_s
+        self._waiting: list[Received] = []
+        self._waiting_shots = 0
+        self._oldest_s = 0.0
+        self.ended = False
+        self.analysed = 0
+        self.failed = 0
+        self.busy_s = 0.0
+
+    def step(self) -> None:
+        """Take what has come; analyse it if a batch is due."""
+        if not self._waiting_shots or not self._due():
+            self._inlet.socket.poll(_POLL_MS)
+        for parts in self._inlet.receive(max(self._batch_shots - self._waiting_shots, 1)):
+            received = self._receiver.accept(parts)
+            if received is None:
+                continue
+            if received.frames is not None:
+                if not self._waiting_shots:
+                    self._oldest_s = self._clock.monotonic_s()
+                self._waiting.append(received)
+                self._waiting_shots += received.header.n
+            self.ended = received.header.end_of_stream
+        if self._waiting_shots and (self._due() or self.ended):
+            self._analyse()
+        self._producer.tend()
+
+    def _due(self) -> bool:
+        waited_s = self._clock.monotonic_s() - self._oldest_s
+        return self._waiting_shots >= self._batch_shots or waited_s >= self._batch_wait_s
+
+    def _analyse(self) -> None:
+        """Analyse what waits; frames of another shape or type make a batch of their own."""
+        waiting, self._waiting, self._waiting_shots = self._waiting, [], 0
+        begin_s = time.process_time()
+        while waiting:
+            first = waiting[0].frames
+            if first is None:
+                break
+            alike = [
+                one
+                for one in waiting
+                if one.frames is not None
+                and one.frames.shape[1:] == first.shape[1:]
+                and one.frames.dtype == first.dtype
+            ]
+            waiting = [one for one in waiting if one not in alike]
+            self._analyse_alike(alike)
+        self.busy_s += time.process_time() - begin_s
+
+    def _analyse_alike(self, batch: list[Received]) -> None:
+        frames = np.concatenate([one.frames for one in batch if one.frames is not None])
+        pulse_ids, timestamps = _shots_of(batch)
+        try:
+            tables = self._analyser.analyse(frames, pulse_ids, timestamps)
+        except AnalysisError as error:
+            self.failed += len(frames)
+            self._on_problem(error)
+            return
+        now_ns = self._clock.time_ns()
+        coverage = Coverage(int(pulse_ids[0]), int(pulse_ids[-1]), int(timestamps[0]))
+        for kind, table in tables.items():
+            self._producer.publish(kind, _with_latency(table, now_ns), coverage)
+        self.analysed += len(frames)
+
+    def finish(self) -> None:
+        """Analyse what waits, and end the streams."""
+        if self._waiting_shots:
+            self._analyse()
+        self._producer.end()
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What was received, refused, analysed and published."""
+        return {
+            "received": {
+                f"{source}/{kind}": asdict(counters)
+                for (source, kind), counters in self._receiver.counters.items()
+            },
+            "refused": self._receiver.refused,
+            "analysed": self.analysed,
+            "failed": self.failed,
+            "busy_s": self.busy_s,
+            "tables": self._producer.counters,
+        }
+
+
+def _shots_of(batch: list[Received]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """List pulse ids and exposure times of the frames of a batch."""
+    pulse_ids, timestamps = [], []
+    for one in batch:
+        header = one.header
+        steps = np.arange(header.n)
+        pulse_ids.append(header.first_pulse_id + steps * header.pulse_stride)
+        timestamps.append(np.full(header.n, header.t_first_shot_ns))
+    return (
+        np.concatenate(pulse_ids).astype(np.uint64),
+        np.concatenate(timestamps).astype(np.int64),
+    )
+
+
+def _with_latency(table: pa.RecordBatch, now_ns: int) -> pa.RecordBatch:
+    """Fill the column that says how old each result is when it leaves."""
+    index = table.schema.get_field_index(LATENCY_COLUMN)
+    if index < 0:
+        return table
+    latency_s = (now_ns - table.column("timestamp").to_numpy()) / 1e9
+    field = table.schema.field(index)
+    return table.set_column(index, field, pa.array(latency_s, field.type))

@@ -1,0 +1,25 @@
+"""Options that the commands on files of frames have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FilesOfFrames = Annotated[list[Path], typer.Argument(help="HDF5 or NPZ files of frames.")]
+Dataset = Annotated[
+    str | None, typer.Option(help="Dataset (HDF5) or array (NPZ), if several could be meant.")
+]
+Mask = Annotated[Path | None, typer.Option(help="NPY file, true where a pixel is good.")]
+MinSnr = Annotated[
+    float, typer.Option(help="Least height of a spot's brightest pixel over the local noise.")
+]
+MaxSpots = Annotated[int, typer.Option(help="Brightest spots kept of each frame.")]
+Saturation = Annotated[
+    float | None, typer.Option(help="Counts at and above which a pixel is saturated.")
+]
+Out = Annotated[Path | None, typer.Option(help="Write the results to a .npz or .parquet file.")]
+JsonOutput = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+]

@@ -1,0 +1,136 @@
+"""The command index."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from autosteer.cli.index import index
+from autosteer.physics import Detector
+from tests.analysis.simulated_frames import add_spots, as_counts, blank_frames
+from tests.analysis.simulated_spots import (
+    LYSOZYME,
+    WAVELENGTH,
+    misorientation_deg,
+    random_lattice,
+    reflections,
+    simulate_stills,
+)
+
+app = typer.Typer()
+app.command()(index)
+run = CliRunner()
+
+CELL = ["--cell", "79.1,79.1,37.9,90,90,90"]
+GEOMETRY = ["--distance-mm", "120", "--pixel-um", "300", "--beam-center", "255.5,255.5"]
+GEOMETRY += ["--wavelength", str(WAVELENGTH)]
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    stills = simulate_stills(LYSOZYME, 3, 40, outliers=0.2, seed=1)
+    stills.q[1] = np.nan
+    path = tmp_path / "spots.npz"
+    np.savez(path, q=stills.q, lattices=stills.lattices)
+    return path
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> tuple[Path, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+    rng = np.random.default_rng(0)
+    lattice = random_lattice(LYSOZYME, rng)
+    q = reflections(LYSOZYME, lattice, rng)[:50]
+    detector = Detector.flat((512, 512), 0.3, 120.0, (255.5, 255.5))
+    _, slow, fast = detector.project(q + np.array([0, 0, 1 / WAVELENGTH]))
+    places = np.stack([np.zeros(50), np.zeros(50), slow, fast], axis=1)
+    values = blank_frames((2, 1, 512, 512))
+    add_spots(values, places[np.isfinite(slow)], 200.0, sigma_px=0.7)
+    path = tmp_path / "run.npz"
+    np.savez(path, images=as_counts(values, "uint16"))
+    return path, lattice
+
+
+def test_spot_lists(lists: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lattices.parquet"
+    result = run.invoke(app, [str(lists), *CELL, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[1].split()[:4] == ["spots.npz", "0", "40", "yes"]
+    assert lines[2].split() == ["spots.npz", "1", "0", "no"]
+    assert lines[-1] == "indexed 2 of 3 frames"
+    table = pq.read_table(out).to_pydict()
+    assert table["indexed"] == [True, False, True]
+    found = np.array([[[table[f"{v}_{x}"][row] for x in "xyz"] for v in "abc"] for row in (0, 2)])
+    with np.load(lists) as truth:
+        angle = misorientation_deg(found, truth["lattices"][[0, 2]], LYSOZYME)
+    assert (angle < 0.3).all()
+
+
+def test_frames(
+    frames: tuple[Path, np.ndarray[tuple[int, ...], np.dtype[np.float64]]],
+) -> None:
+    path, lattice = frames
+    result = run.invoke(app, [str(path), *CELL, *GEOMETRY, "--json"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["frames"]
+    assert [row["indexed"] for row in rows] == [True, False]
+    assert rows[0]["n_indexed_spots"] > 30
+    assert rows[1]["a"] is None
+    found = np.array([[rows[0][f"{v}_{x}"] for x in "xyz"] for v in "abc"])
+    assert misorientation_deg(found[None], lattice[None], LYSOZYME)[0] < 0.3
+
+
+def test_key_chooses_among_lists(tmp_path: Path) -> None:
+    path = tmp_path / "spots.npz"
+    stills = simulate_stills(LYSOZYME, 2, 40, seed=1)
+    np.savez(path, q_one=stills.q, q_two=np.full_like(stills.q, np.nan), spots=stills.q)
+    result = run.invoke(app, [str(path), *CELL])
+    assert result.exit_code == 2
+    assert "(q_one, q_two): name one" in result.stderr
+    for key, indexed in (("q_one", 2), ("q_two", 0), ("spots", 2)):
+        result = run.invoke(app, [str(path), *CELL, "--key", key])
+        assert result.stdout.splitlines()[-1] == f"indexed {indexed} of 2 frames"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{}", "--cell", "79,79,38"], "--cell: '79,79,38' is no unit cell"),
+        (["{}", "--cell", "79,79,38,90,90,90,Q"], "centring 'Q' is unknown"),
+        (["missing.npz", *CELL], "missing.npz: cannot be opened"),
+        (["{}", *CELL, "--tolerance", "2"], "cell_tolerance is 2.0"),
+        (["{}", *CELL, "--device", "abacus"], "device 'abacus' cannot be used"),
+        (["{}", *CELL, "--out", "a.txt"], "written to .npz or .parquet"),
+        (["{}", *CELL, "--beam-center", "1"], "--beam-center: '1' is no place"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(lists: Path, arguments: list[str], message: str) -> None:
+    result = run.invoke(app, [word.format(lists) for word in arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_frames_need_a_geometry(
+    frames: tuple[Path, np.ndarray[tuple[int, ...], np.dtype[np.float64]]],
+) -> None:
+    result = run.invoke(app, [str(frames[0]), *CELL, "--distance-mm", "120"])
+    assert result.exit_code == 2
+    assert "give distance, pixel size, wavelength and beam center, all four" in result.stderr
+
+
+def test_importing_the_commands_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, autosteer.cli.index; "
+        "print([name for name in ('torch', 'scipy', 'h5py', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
