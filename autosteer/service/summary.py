@@ -42,7 +42,8 @@ class RunSummary(BaseModel):
         description="Exposure of the newest shot that the policy knew to the set call [s]"
     )
     information_age_p99_s: float | None
-    set_latency_p99_s: float | None = Field(description="Decision to set call [s]")
+    set_latency_p50_s: float | None = Field(description="Decision to set call [s]")
+    set_latency_p99_s: float | None
     moves: int = Field(description="Moves that arrived")
     decisions: int
     refusals: int
@@ -54,7 +55,8 @@ class RunSummary(BaseModel):
     knobs_best: dict[str, float] | None
     knobs_final: dict[str, float] = Field(description="Where the knobs were left, as read")
     policy_cpu_s: float = Field(description="Processor time of all asks [s]")
-    cpu_s: dict[str, float] = Field(description="Processor time by process [s]")
+    cpu_s: dict[str, float] = Field(description="Processor time by process, its start included [s]")
+    run_cpu_s: dict[str, float] = Field(description="Processor time while shots came [s]")
     memory_mib: dict[str, float] = Field(description="Largest resident memory by process [MiB]")
     counters: dict[str, Any] = Field(description="Counters of every process")
 
@@ -115,6 +117,7 @@ def summarize(
         decision_latency_p99_s=_number(controller.decision_latency.quantile(0.99)),
         information_age_p50_s=_number(controller.information_age.quantile(0.5)),
         information_age_p99_s=_number(controller.information_age.quantile(0.99)),
+        set_latency_p50_s=_number(controller.set_latency.quantile(0.5)),
         set_latency_p99_s=_number(controller.set_latency.quantile(0.99)),
         moves=controller.moves,
         decisions=controller.decisions,
@@ -128,6 +131,7 @@ def summarize(
         knobs_final=observer.positions,
         policy_cpu_s=round(controller.policy_cpu_s, 3),
         cpu_s=usage.cpu_s,
+        run_cpu_s=usage.run_cpu_s,
         memory_mib=usage.memory_mib,
         counters={"agent": agent.counters(), **children},
     )

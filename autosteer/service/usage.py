@@ -18,6 +18,7 @@ class UsageMeter:
 
     def __init__(self) -> None:
         self._cpu_s: dict[tuple[str, int], float] = {}
+        self._before_s: dict[tuple[str, int], float] = {}
         self._memory_mib: dict[str, float] = {}
 
     def sample(self, pids: Mapping[str, int | None]) -> None:
@@ -34,15 +35,26 @@ class UsageMeter:
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(pid)
                 times = process.cpu_times()
-                self._cpu_s[name, pid] = times.user + times.system
+                used_s = times.user + times.system
+                self._before_s.setdefault((name, pid), used_s)
+                self._cpu_s[name, pid] = used_s
                 used = process.memory_info().rss / _MIB
                 self._memory_mib[name] = max(self._memory_mib.get(name, 0.0), used)
 
     @property
     def cpu_s(self) -> dict[str, float]:
-        """Processor time by name [s]."""
+        """Processor time by name, since each process began [s]."""
+        return self._totals(self._cpu_s)
+
+    @property
+    def run_cpu_s(self) -> dict[str, float]:
+        """Processor time by name, since each process was first looked at [s]."""
+        return self._totals({key: used - self._before_s[key] for key, used in self._cpu_s.items()})
+
+    @staticmethod
+    def _totals(used_s: Mapping[tuple[str, int], float]) -> dict[str, float]:
         totals: dict[str, float] = {}
-        for (name, _), used in self._cpu_s.items():
+        for (name, _), used in used_s.items():
             totals[name] = round(totals.get(name, 0.0) + used, 2)
         return totals
 
