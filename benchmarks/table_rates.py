@@ -53,7 +53,7 @@ def main() -> None:
         if cell is None:
             break
         if "error" in cell:
-            rows.append({"rate [Hz]": rate_hz, "error": cell["error"]})
+            print(f"{rate_hz} Hz: the run failed: {cell['error']}", file=sys.stderr)
             break
         rows.append(row_of(rate_hz, cell))
         print(f"{rate_hz} Hz: p99 {cell['latency_p99_s']:.3f} s", file=sys.stderr)

@@ -27,6 +27,8 @@ Int = NDArray[np.int64]
 _LONGEST_NAP_S = 0.005
 _MONITOR_ERROR = 0.01
 _SHOW_EVERY_NS = 100_000_000
+# The results of the analysis come later than this: a finer monitor would gain nothing.
+_MONITOR_EVERY_NS = 50_000_000
 
 
 class Emitter(Protocol):
@@ -299,6 +301,8 @@ class SimulatedSource:
         self._start_ns = 0
         self._first_pulse = 0
         self._next_show_ns = 0
+        self._next_monitor_ns = 0
+        self._unsent: list[pa.RecordBatch] = []
         self.shots = 0
         """Pulses so far."""
 
@@ -337,8 +341,15 @@ class SimulatedSource:
                 wait_ns = (self.shots + self._together) * self._period_ns
                 wait_s = (self._start_ns + wait_ns - self._clock.time_ns()) / 1e9
                 nap(min(max(wait_s, 0.0), _LONGEST_NAP_S))
+        self._publish_monitor()
         self._emitter.end()
         self._monitor.end()
+
+    def _publish_monitor(self) -> None:
+        """Publish what the beam monitor has read since the last time."""
+        if self._unsent:
+            self._monitor.publish(MACHINE.name, pa.concat_batches(self._unsent))
+            self._unsent.clear()
 
     def _pulse(self, count: int) -> None:
         """Make and publish the next pulses."""
@@ -356,9 +367,12 @@ class SimulatedSource:
             "timestamp": timestamps_ns,
             "beam_intensity": truth.beam_intensity * error,
         }
-        self._monitor.publish(MACHINE.name, make_batch(MACHINE, monitor))
+        self._unsent.append(make_batch(MACHINE, monitor))
         self._emitter.emit(truth, timestamps_ns)
         self.shots += count
+        if timestamps_ns[-1] >= self._next_monitor_ns:
+            self._next_monitor_ns = int(timestamps_ns[-1]) + _MONITOR_EVERY_NS
+            self._publish_monitor()
         if timestamps_ns[-1] >= self._next_show_ns:
             self._next_show_ns = int(timestamps_ns[-1]) + _SHOW_EVERY_NS
             self._machine.show(int(pulse_ids[-1]), float(np.mean(monitor["beam_intensity"])))

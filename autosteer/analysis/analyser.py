@@ -27,6 +27,8 @@ Frames = NDArray[Any]
 Vectors = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
+_TYPICAL_SPOTS = 50
+
 
 class FrameAnalyser:
     """Finds spots on frames and indexes the hits.
@@ -58,6 +60,24 @@ class FrameAnalyser:
         self._finder = finder
         self._indexer = indexer
         self._min_spots_hit = min_spots_hit
+
+    def warm_up(self, n_frames: int) -> None:
+        """Use up the cost of first calls, before beam is spent on it.
+
+        Parameters
+        ----------
+        n_frames : int
+            Frames of a batch.
+        """
+        rng = np.random.default_rng(0)
+        n_panels, n_slow, n_fast = self._detector.frame_shape
+        frames = np.zeros((n_frames, n_panels, n_slow, n_fast), dtype=np.uint16)
+        for frame in frames:
+            panel = rng.integers(0, n_panels, _TYPICAL_SPOTS)
+            slow = rng.integers(0, n_slow - 1, _TYPICAL_SPOTS)
+            fast = rng.integers(0, n_fast - 1, _TYPICAL_SPOTS)
+            frame[panel, slow, fast] = frame[panel, slow + 1, fast] = 1000
+        self.analyse(frames, *_numbered(n_frames))
 
     def analyse(
         self,
@@ -123,6 +143,18 @@ class SpotListAnalyser:
     def __init__(self, indexer: Indexer, min_spots_hit: int) -> None:
         self._indexer = indexer
         self._min_spots_hit = min_spots_hit
+
+    def warm_up(self, n_frames: int) -> None:
+        """Use up the cost of first calls, before beam is spent on it.
+
+        Parameters
+        ----------
+        n_frames : int
+            Spot lists of a batch.
+        """
+        rng = np.random.default_rng(0)
+        lists = rng.normal(0, 0.2, (n_frames, _TYPICAL_SPOTS, 3)).astype(np.float32)
+        self.analyse(lists, *_numbered(n_frames))
 
     def analyse(
         self,
@@ -206,6 +238,11 @@ def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotL
         indexer,
         analysis.min_spots_hit,
     )
+
+
+def _numbered(n_frames: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Give pulse ids and times to frames that have none."""
+    return np.arange(n_frames, dtype=np.uint64), np.zeros(n_frames, np.int64)
 
 
 def _shots(n_frames: int, pulse_ids: NDArray[np.uint64], timestamps: NDArray[np.int64]) -> Shots:

@@ -68,6 +68,7 @@ def worker(
             analysis.batch_wait_s,
             note,
         )
+        analyser.warm_up(analysis.batch_shots)
         runtime.tell("ready")
         next_report_s = time.monotonic() + 1.0
         told_s: float | None = None

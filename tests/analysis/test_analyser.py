@@ -151,3 +151,19 @@ def test_what_cannot_be_analysed_is_said() -> None:
     lists = make_analyser(analysis(), "spot_lists")
     with pytest.raises(FrameError, match=r"it must be \(n, n_spots, 3\)"):
         lists.analyse(np.zeros((2, 5, 4), np.float32), *ids(2))
+
+
+@pytest.mark.parametrize("kind", ["frames", "spot_lists"])
+def test_warming_up_goes_through_the_indexer(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    analyser = make_analyser(analysis(), kind)
+    seen: list[int] = []
+    index = analyser._indexer.index
+
+    def note(q: Any) -> Any:
+        seen.append(int(np.isfinite(q).all(axis=2).sum(axis=1).min()))
+        return index(q)
+
+    monkeypatch.setattr(analyser._indexer, "index", note)
+    analyser.warm_up(3)
+    assert seen
+    assert seen[0] >= 20
