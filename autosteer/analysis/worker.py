@@ -16,6 +16,8 @@ from autosteer.stream import Coverage, Inlet, Producer, Received, Receiver
 
 _POLL_MS = 10
 LATENCY_COLUMN = "result_latency_s"
+LARGEST_BATCH = 4
+"""A backlog is worked off in batches this many times larger: they cost less per shot."""
 
 
 class Analyser(Protocol):
@@ -47,7 +49,7 @@ class Worker:
     run_uid : str
         The run.
     batch_shots : int
-        A batch starts at this many frames,
+        A batch starts at this many frames (and takes more where more have come),
     batch_wait_s : float
         or when the oldest has waited this long [s].
     on_problem : callable
@@ -85,7 +87,8 @@ class Worker:
         """Take what has come; analyse it if a batch is due."""
         if not self._waiting_shots or not self._due():
             self._inlet.socket.poll(_POLL_MS)
-        for parts in self._inlet.receive(max(self._batch_shots - self._waiting_shots, 1)):
+        room = LARGEST_BATCH * self._batch_shots - self._waiting_shots
+        for parts in self._inlet.receive(max(room, 1)):
             received = self._receiver.accept(parts)
             if received is None:
                 continue

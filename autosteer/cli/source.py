@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from autosteer.sims.source import Emitter
     from autosteer.stream import Producer
 
-# Frames that wait for a worker, beyond which the oldest are dropped.
-_WORKER_BACKLOG = 64
+# What waits for a worker longer than this is dropped, and counted.
+_WORKER_BACKLOG_S = 2.0
 
 
 def source(
@@ -103,8 +103,9 @@ def _worker_producers(
     if experiment.source.kind == "tables" or experiment.analysis is None:
         return {}
     made = {}
+    backlog = max(1, round(experiment.source.rate_hz * _WORKER_BACKLOG_S))
     for number in range(experiment.analysis.workers):
-        outlet = Outlet(context, ANY_PORT, "bind", DroppingBacklog(_WORKER_BACKLOG), 4)
+        outlet = Outlet(context, ANY_PORT, "bind", DroppingBacklog(backlog), 4)
         producer = Producer(
             "frames",
             run_uid,

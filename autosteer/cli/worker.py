@@ -33,7 +33,7 @@ def worker(
         runtime = ChildRuntime(name)
         experiment, _ = read_experiment(file)
         from autosteer.analysis.analyser import make_analyser
-        from autosteer.analysis.worker import Worker
+        from autosteer.analysis.worker import LARGEST_BATCH, Worker
         from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, ExperimentFileError
         from autosteer.stream import Inlet, RealClock
 
@@ -57,7 +57,8 @@ def worker(
         def note(error: Exception) -> None:
             runtime.log.warning("problem", error=type(error).__name__, reason=str(error))
 
-        inlet = Inlet(context, frames, "connect", "frames", high_water_mark=8)
+        most = LARGEST_BATCH * analysis.batch_shots
+        inlet = Inlet(context, frames, "connect", "frames", high_water_mark=most)
         working = Worker(
             analyser,
             inlet,

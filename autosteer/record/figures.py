@@ -170,6 +170,7 @@ def _slices(outcomes: Lines, experiment: Experiment, slices: Sequence[Slice]) ->
             mean = [o["estimates"][name]["mean"] for o in outcomes]
             axis.plot(place, mean, ".", ms=4, color=_GREY)
             axis.set_xlabel(f"{one.knob} [{experiment.knobs[one.knob].units}]")
+            axis.locator_params(axis="x", nbins=5)
         axes[0, 0].set_ylabel(name)
 
     caption = (
