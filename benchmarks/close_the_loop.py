@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from _cells import ROOT, Cells, table
+from _host import HostWatch
 
 from autosteer.sims import read_truth
 
@@ -32,7 +33,8 @@ def run(seed: int, duration_s: float) -> dict[str, Any]:
         command = [sys.executable, "-m", "autosteer", "run", str(EXPERIMENT), "--mode", "auto"]
         command += ["--duration", str(duration_s), "--seed", str(seed), "--json"]
         command += ["--set", f"record.directory={folder}"]
-        done = subprocess.run(command, capture_output=True, check=False)
+        with HostWatch() as host:
+            done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode:
             raise SystemExit(done.stderr.decode()[-3000:])
         summary = json.loads(done.stdout)
@@ -61,6 +63,7 @@ def run(seed: int, duration_s: float) -> dict[str, Any]:
         "share_start": float(share[seconds < END_S].mean()),
         "share_end": float(np.nanmean(share[at_end])),
         "attainable": float(truth.p_hit_attainable.max()),
+        "host_stall_s": host.longest_s,
     }
 
 
@@ -107,6 +110,7 @@ def main() -> None:
             "moves": cell["moves"],
             "share at start": cell["share_start"],
             "at end": cell["share_end"],
+            "longest host stall [s]": cell["host_stall_s"],
             "passed": "yes" if passed(cell) else "NO",
         })
         print(f"seed {seed}: {rows[-1]['passed']}", file=sys.stderr)

@@ -248,7 +248,8 @@ def _choose_samples(
     turn = np.arange(_SAMPLES) % np.maximum(count, 1)[:, None]
     sampled = count >= _FEWEST_PIXELS
     samples = np.zeros((n_blocks, _SAMPLES), dtype=np.intp)
-    samples[sampled] = by_block[(first[:, None] + turn)[sampled]]
+    # In the order of memory, which is quicker to read.
+    samples[sampled] = np.sort(by_block[(first[:, None] + turn)[sampled]], axis=1)
     return samples, _nearest_sampled(sampled, n_panels, blocks), sampled
 
 
