@@ -16,6 +16,9 @@ Bool = NDArray[np.bool_]
 
 _BLOCK_PX = 32
 _SAMPLES = 64
+_RUN_PX = 4
+# Inverse powers of the plastic number: M. Roberts' R2 sequence.
+_SPREAD = (0.7548776662466927, 0.5698402909980532)
 # A block with fewer good pixels takes the values of its nearest neighbour.
 _FEWEST_PIXELS = 16
 _CLIP_SIGMAS = 4.0
@@ -240,8 +243,11 @@ def _choose_samples(
     panel_block = np.arange(n_panels)[:, None, None] * (blocks[0] * blocks[1])
     block = panel_block + row_block[:, None] * blocks[1] + column_block
     pixel = np.flatnonzero(good)
-    # Any fixed scatter does, as long as it does not follow the rows and columns of the readout.
-    shuffled = np.random.default_rng(0).permutation(pixel)
+    # Short runs of neighbours lie in one line of the cache, and are read at the price of one pixel.
+    # The first in this order are spread evenly, whatever their number, and follow no row or column.
+    row, column = np.divmod(pixel, good.shape[2])
+    order = (_SPREAD[0] * row + _SPREAD[1] * (column // _RUN_PX)) % 1
+    shuffled = pixel[np.argsort(order, kind="stable")]
     by_block = shuffled[np.argsort(block.ravel()[shuffled], kind="stable")]
     count = np.bincount(block.ravel()[pixel], minlength=n_blocks)
     first = np.cumsum(count) - count

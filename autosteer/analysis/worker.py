@@ -78,6 +78,7 @@ class Worker:
         self._waiting: list[Received] = []
         self._waiting_shots = 0
         self._oldest_s = 0.0
+        self._buffer: NDArray[Any] = np.empty(0)
         self.ended = False
         self.analysed = 0
         self.failed = 0
@@ -126,7 +127,7 @@ class Worker:
         self.busy_s += time.process_time() - begin_s
 
     def _analyse_alike(self, batch: list[Received]) -> None:
-        frames = np.concatenate([one.frames for one in batch if one.frames is not None])
+        frames = self._gather([one.frames for one in batch if one.frames is not None])
         pulse_ids, timestamps = _shots_of(batch)
         try:
             tables = self._analyser.analyse(frames, pulse_ids, timestamps)
@@ -139,6 +140,14 @@ class Worker:
         for kind, table in tables.items():
             self._producer.publish(kind, _with_latency(table, now_ns), coverage)
         self.analysed += len(frames)
+
+    def _gather(self, blocks: list[NDArray[Any]]) -> NDArray[Any]:
+        """Put frames side by side, in memory that is used again: fresh memory costs more."""
+        count, first = sum(map(len, blocks)), blocks[0]
+        like = (*first.shape[1:], first.dtype)
+        if like != (*self._buffer.shape[1:], self._buffer.dtype) or len(self._buffer) < count:
+            self._buffer = np.empty((count, *first.shape[1:]), first.dtype)
+        return np.concatenate(blocks, out=self._buffer[:count])
 
     def finish(self) -> None:
         """Analyse what waits, and end the streams."""
