@@ -29,7 +29,7 @@ _AIR_OVER_RING = 0.5
 _AIR_DECAY_Q = 0.06
 _RING_INNER_WIDTH, _RING_OUTER_WIDTH = 0.05, 0.09
 _PLATEAU, _PLATEAU_END_Q = 0.5, 0.65
-_RUN_PX = 64
+_RUN_PX = 256
 
 
 def liquid_profile(q: Float) -> Float:

@@ -25,7 +25,7 @@ Index = NDArray[np.intp]
 
 _DTYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32")
 # Pixels worked on together: some MiB, so that they stay in the cache.
-_CHUNK_PIXELS = 2**21
+_CHUNK_PIXELS = 2**22
 # If more of a frame than this is strong, only the strongest pixels are looked at.
 _STRONG_SHARE = 0.02
 

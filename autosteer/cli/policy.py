@@ -9,7 +9,7 @@ import typer
 
 from autosteer.cli._output import clear_errors
 
-_NICENESS = 5
+_NICENESS = 15
 
 
 def policy(

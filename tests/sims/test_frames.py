@@ -241,13 +241,13 @@ def test_unfit_arrays_of_the_caller_are_refused(
 
 def test_the_bank_reports_its_progress_and_size() -> None:
     seen: list[tuple[int, int]] = []
-    section = detector_section(shape=(32, 64), modules=(1, 1), gap_px=(0, 0))
+    section = detector_section(shape=(32, 256), modules=(1, 1), gap_px=(0, 0))
     config = sfx(detector=SimulatedDetector(bank_frames=9))
     simulator = FrameSimulator(
         section, config, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(done, 8) for done in range(1, 9)]
-    assert simulator.bank_bytes == 8 * 32 * 64 * 2
+    assert simulator.bank_bytes == 8 * 32 * 256 * 2
 
 
 def test_too_many_bad_pixels_are_refused() -> None:
