@@ -84,6 +84,10 @@ class Worker:
         self.failed = 0
         self.busy_s = 0.0
 
+    def admit_outside(self) -> None:
+        """Take from now on what sources outside of any run send, too."""
+        self._receiver.admit_outside(self._clock.time_ns())
+
     def step(self) -> None:
         """Take what has come; analyse it if a batch is due."""
         if not self._waiting_shots or not self._due():

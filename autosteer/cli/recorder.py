@@ -14,9 +14,13 @@ def recorder(
     directory: Annotated[Path, typer.Argument(help="Folder of the recording.")],
     run_uid: Annotated[str, typer.Option(help="Identifier of the run.")],
     producer: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help="Producer as name, or name=tcp://127.0.0.1:port to bind that port."),
-    ],
+    ] = None,
+    outside: Annotated[
+        list[str] | None,
+        typer.Option(help="Producer that is not part of the run, as name=tcp://127.0.0.1:port."),
+    ] = None,
 ) -> None:
     """Receive tables from producers and write them, until interrupted."""
     import time
@@ -31,15 +35,18 @@ def recorder(
         configure_logging()
         runtime = ChildRuntime("recorder")
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-        inlets = {}
-        for entry in producer:
+        inlets, elsewhere = {}, {}
+        for entry in producer or ():
             name, _, address = entry.partition("=")
             inlets[name] = Inlet(context, address or ANY_PORT, "bind", "tables")
+        for entry in outside or ():
+            name, _, address = entry.partition("=")
+            elsewhere[name] = Inlet(context, address, "connect", "tables")
 
         def note(error: WireError) -> None:
             runtime.log.warning("refused", error=type(error).__name__, reason=str(error))
 
-        writer = Recorder(directory, run_uid, inlets, note)
+        writer = Recorder(directory, run_uid, inlets, elsewhere, note, time.time_ns())
         runtime.tell("ready", addresses={name: inlet.address for name, inlet in inlets.items()})
         next_report_s = 0.0
         quiet_since_s = time.monotonic()
@@ -50,6 +57,8 @@ def recorder(
             if now_s >= next_report_s:
                 runtime.tell("counters", **writer.counters)
                 next_report_s = now_s + 1.0
+            if runtime.should_stop():
+                writer.leave_outside()
             # When told to stop: go on while tables still come, or until every stream has ended.
             if runtime.should_stop() and (writer.all_ended or now_s - quiet_since_s > 1.0):
                 break

@@ -49,8 +49,9 @@ def run(
             if ":" not in device.class_name:
                 resolve(device.class_name, "autosteer.devices")
         resolve(experiment.policy.class_name, "autosteer.policies")
-        if experiment.source.kind == "spot_lists" and not Path(experiment.source.path).is_file():
-            problem = ("source.path", f"no file {experiment.source.path}")
+        source = experiment.source
+        if source.kind == "spot_lists" and source.path and not Path(source.path).is_file():
+            problem = ("source.path", f"no file {source.path}")
             raise ExperimentFileError(str(file), [problem])
         from autosteer.cli._live import make_display
         from autosteer.cli._session import drive

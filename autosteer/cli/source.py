@@ -144,7 +144,7 @@ def _make_emitter(
     if experiment.source.kind == "spot_lists":
         from autosteer.analysis.frames import read_spot_lists
 
-        lists = read_spot_lists(Path(experiment.source.path), experiment.source.key)
+        lists = read_spot_lists(Path(experiment.source.path or ""), experiment.source.key)
         return SpotListEmitter(lists, workers, experiment.seed)
     if analysis is None or analysis.detector is None:
         raise ExperimentFileError(experiment.name, [("analysis.detector", "needed for frames")])

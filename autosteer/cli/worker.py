@@ -18,6 +18,9 @@ def worker(
     agent: Annotated[str, typer.Option(help="Where the agent takes tables.")],
     recorder: Annotated[str, typer.Option(help="Where the recorder takes tables.")],
     directory: Annotated[Path, typer.Option(help="Folder for the spool.")],
+    outside: Annotated[
+        bool, typer.Option(help="The frames come from outside, and do not end with the run.")
+    ] = False,
 ) -> None:
     """Analyse what comes, until interrupted."""
     import time
@@ -69,6 +72,8 @@ def worker(
             analysis.batch_wait_s,
             note,
         )
+        if outside:
+            working.admit_outside()
         analyser.warm_up(analysis.batch_shots)
         runtime.tell("ready")
         next_report_s = time.monotonic() + 1.0
@@ -81,8 +86,8 @@ def worker(
                 runtime.tell("counters", **working.counters)
             if runtime.should_stop():
                 told_s = told_s or now_s
-                # The source has been told to stop before: its last frames may be on their way.
-                if working.ended or now_s - told_s > 2.0:
+                # The run's own source was told to stop before: its last frames may be on their way.
+                if outside or working.ended or now_s - told_s > 2.0:
                     break
         working.finish()
         producer.close()

@@ -34,7 +34,7 @@ from autosteer.contracts.errors import (
     WireVersionError,
 )
 from autosteer.contracts.experiment import Experiment, Knob, Objective, Quantity
-from autosteer.contracts.messages import FramesInfo, Header
+from autosteer.contracts.messages import OUTSIDE_RUN, FramesInfo, Header
 from autosteer.contracts.parsing import parse_experiment
 from autosteer.contracts.protocols import (
     Actuator,
@@ -75,6 +75,7 @@ __all__ = [
     "INDEXING",
     "LATTICES",
     "MACHINE",
+    "OUTSIDE_RUN",
     "PULSE",
     "QUALITY",
     "SPOTS",

@@ -140,12 +140,29 @@ class DetectorSection(Section):
     )
 
 
-class _ShotSourceSection(Section):
-    address: str | None = Field(
-        default=None, description="tcp://host:port of the stream; the simulation fills it in"
+class OutsideProducer(Section):
+    """Somebody else's producer of tables; it listens on a port for each of its consumers."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="What it calls itself in its messages"
     )
+    agent: str = Field(description="tcp://127.0.0.1:port on which it serves the agent")
+    recorder: str = Field(description="tcp://127.0.0.1:port on which it serves the recorder")
+
+
+class _SourceSection(Section):
     rate_hz: PositiveFloat = Field(description="Shots per second")
     pulse_stride: PositiveInt = Field(default=1, description="Pulse ids from shot to shot")
+    producers: tuple[OutsideProducer, ...] = Field(
+        default=(), description="Where tables come from that nothing of autosteer makes"
+    )
+
+
+class _ShotSourceSection(_SourceSection):
+    addresses: tuple[str, ...] = Field(
+        default=(),
+        description="Where nothing is simulated: tcp://127.0.0.1:port of the stream, one a worker",
+    )
 
 
 class FrameSourceSection(_ShotSourceSection):
@@ -155,22 +172,20 @@ class FrameSourceSection(_ShotSourceSection):
 
 
 class SpotListSourceSection(_ShotSourceSection):
-    """Spot lists from a file in place of frames; the worker indexes them."""
+    """Spot lists in place of frames; the worker indexes them."""
 
     kind: Literal["spot_lists"]
-    path: str = Field(description="NPZ with q (n, spots, 3) in 1/angstrom, NaN-padded")
+    path: str | None = Field(
+        default=None,
+        description="Simulation: NPZ with q (n, spots, 3) in 1/angstrom, NaN-padded",
+    )
     key: str = Field(default="q", description="Name of the array in the file")
 
 
-class TableSourceSection(Section):
+class TableSourceSection(_SourceSection):
     """Result tables that somebody else's analysis publishes."""
 
     kind: Literal["tables"]
-    addresses: tuple[str, ...] = Field(
-        default=(), description="tcp://host:port of each producer; the simulation fills them in"
-    )
-    rate_hz: PositiveFloat = Field(description="Shots per second")
-    pulse_stride: PositiveInt = Field(default=1, description="Pulse ids from shot to shot")
     flush_s: PositiveFloat = Field(
         default=0.01, description="Simulated producer: a micro-batch leaves after this time [s]"
     )

@@ -31,6 +31,10 @@ class FramesInfo(BaseModel):
     shape: Annotated[tuple[Annotated[int, Field(gt=0, le=65_536)], ...], Field(max_length=4)]
 
 
+OUTSIDE_RUN = "outside"
+"""`Header.run_uid` of a producer that is not part of any run: a facility's own."""
+
+
 class Header(BaseModel):
     """What every message says of itself.
 

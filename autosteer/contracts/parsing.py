@@ -86,12 +86,7 @@ def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
             yield "analysis", f"needed where source.kind is {experiment.source.kind}"
         elif experiment.source.kind == "frames" and experiment.analysis.detector is None:
             yield "analysis.detector", "needed where source.kind is frames"
-    if experiment.simulation is None:
-        source = experiment.source
-        if source.kind == "tables" and not source.addresses:
-            yield "source.addresses", "needed where nothing is simulated"
-        if source.kind != "tables" and source.address is None:
-            yield "source.address", "needed where nothing is simulated"
+    yield from _source_checks(experiment)
     names = [quantity.name for quantity in experiment.quantities]
     for index, name in enumerate(names):
         path = "objective" if index == 0 else f"observables.{index - 1}"
@@ -99,6 +94,29 @@ def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
             yield f"{path}.name", f"'{name}' is used twice"
         if name in experiment.knobs:
             yield f"{path}.name", f"'{name}' is the name of a knob"
+
+
+def _source_checks(experiment: Experiment) -> Iterator[Problem]:
+    """Check that shots come from somewhere: from the simulation, or from outside."""
+    source = experiment.source
+    if experiment.simulation is not None:
+        if source.kind == "spot_lists" and source.path is None:
+            yield "source.path", "needed where the spot lists are simulated"
+        if source.producers:
+            yield "source.producers", "not with a section 'simulation', which makes all tables"
+    elif source.kind == "tables":
+        if not source.producers:
+            yield "source.producers", "needed where nothing is simulated"
+    elif experiment.analysis is not None and len(source.addresses) != experiment.analysis.workers:
+        yield (
+            "source.addresses",
+            f"{len(source.addresses)} for {experiment.analysis.workers} workers "
+            "(analysis.workers): each takes a stream of its own where nothing is simulated",
+        )
+    names = [producer.name for producer in source.producers]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield f"source.producers.{index}.name", f"'{name}' is used twice"
 
 
 def _column_checks(experiment: Experiment) -> Iterator[Problem]:

@@ -138,8 +138,11 @@ def check_experiment(
         except AutosteerError as error:
             yield Finding(what, "bad", str(error), "correct the name in the experiment file")
     source = experiment.source
-    addresses = source.addresses if source.kind == "tables" else (source.address,)
-    for address in filter(None, addresses):
+    addresses = [
+        one for producer in source.producers for one in (producer.agent, producer.recorder)
+    ]
+    addresses += source.addresses if source.kind != "tables" else ()
+    for address in addresses:
         yield _check_reachable(address)
     if experiment.simulation is not None:
         port = experiment.simulation.ioc.port

@@ -177,15 +177,13 @@ class Session:
         )
         async with asyncio.TaskGroup() as starting:
             starting.create_task(supervisor.start(policy))
-            if experiment.simulation is not None:
-                self._display.progress("starting the simulated beamline and the analysis")
-                starting.create_task(self._start_source(run, supervisor, addresses, taken))
+            starting.create_task(self._start_source(run, supervisor, addresses, taken))
         await agent.policy.ready.wait()
         return agent
 
     def _producers(self) -> list[str]:
-        """List who sends tables: the source, and each worker."""
-        names = ["source"]
+        """List who sends tables in this run: the simulated source, and each worker."""
+        names = ["source"] if self.experiment.simulation is not None else []
         if self.experiment.source.kind != "tables" and self.experiment.analysis is not None:
             names += [f"worker-{number}" for number in range(self.experiment.analysis.workers)]
         return names
@@ -197,6 +195,8 @@ class Session:
 
         def arguments(entries: list[str]) -> list[str]:
             options = [word for entry in entries for word in ("--producer", entry)]
+            for producer in self.experiment.source.producers:
+                options += ["--outside", f"{producer.name}={producer.recorder}"]
             return ["recorder", str(run.tables), "--run-uid", self.uid, *options]
 
         def again(ready: Mapping[str, Any]) -> list[str]:
@@ -213,8 +213,9 @@ class Session:
         agent: Mapping[str, str],
         recorder: Mapping[str, str],
     ) -> None:
-        """Start the simulated source and the workers that take its frames."""
+        """Start the simulated source, if there is to be one, and the workers."""
         file = str(run.experiment)
+        source = self.experiment.source
 
         def options(name: str) -> list[str]:
             return [
@@ -224,10 +225,20 @@ class Session:
                 *("--directory", str(run.simulation if name == "source" else run.logs)),
             ]
 
-        ready = await supervisor.start(Child("source", ["source", file, *options("source")]))
+        streams: dict[str, str] = {}
+        outside: list[str] = []
+        if self.experiment.simulation is not None:
+            self._display.progress("starting the simulated beamline and the analysis")
+            child = Child("source", ["source", file, *options("source")])
+            streams = (await supervisor.start(child))["frames"]
+        elif source.kind != "tables":
+            self._display.progress("starting the analysis")
+            streams = {f"worker-{n}": address for n, address in enumerate(source.addresses)}
+            outside = ["--outside"]
         workers = []
-        for name, frames in ready["frames"].items():
-            arguments = ["worker", file, "--name", name, "--frames", frames, *options(name)]
+        for name, frames in streams.items():
+            arguments = ["worker", file, "--name", name, "--frames", frames]
+            arguments += [*options(name), *outside]
             workers.append(supervisor.start(Child(name, arguments, restart=_same(arguments))))
         await asyncio.gather(*workers)
 
@@ -262,6 +273,8 @@ class Session:
         try:
             if "source" in supervisor.children:
                 supervisor.command("source", "go")
+            for producer in self.experiment.source.producers:
+                agent.add_outside_producer(producer.name, producer.agent)
             return await agent.run()
         finally:
             sampling.cancel()
@@ -273,10 +286,11 @@ class Session:
             await supervisor.stop("source")
             workers = [name for name in supervisor.children if name.startswith("worker")]
             await supervisor.stop(*workers)
-            if self.agent is not None:
+            if self.agent is not None and supervisor.children.keys() & set(self._producers()):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_DRAIN_S):
                         await self.agent.all_ended.wait()
+            if self.agent is not None:
                 await self.agent.close()
             self.closed = True
             if self._prompt is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,7 @@ from autosteer.service.usage import UsageMeter
 from autosteer.steering.agent import Agent
 from autosteer.steering.controller import FINAL
 from autosteer.steering.events import Finish
+from autosteer.stream import StreamCounters
 
 
 class RunSummary(BaseModel):
@@ -106,7 +108,7 @@ def summarize(
         seed=experiment.seed,
         duration_s=(observer.t_newest_shot_ns - observer.t_first_shot_ns) / 1e9,
         shots=observer.shots.folded + observer.shots.outside,
-        frames_sent=int(children.get("source", {}).get("shots", analysed)),
+        frames_sent=_sent(children, received, kind),
         frames_analysed=analysed,
         frames_hit=observer.shots.hits,
         frames_indexed=observer.shots.indexed,
@@ -135,6 +137,22 @@ def summarize(
         memory_mib=usage.memory_mib,
         counters={"agent": agent.counters(), **children},
     )
+
+
+def _sent(
+    children: Mapping[str, Mapping[str, Any]],
+    received: Mapping[tuple[str, str], StreamCounters],
+    kind: str,
+) -> int:
+    """Count the shots sent: as the simulated source says, or by what came and what is missing."""
+    if "source" in children:
+        return int(children["source"].get("shots", 0))
+    workers = [child for name, child in children.items() if name.startswith("worker-")]
+    if workers:
+        streams = [one for child in workers for one in child.get("received", {}).values()]
+    else:
+        streams = [asdict(one) for (_, stream), one in received.items() if stream == kind]
+    return sum(one["shots"] + one["dropped_shots"] for one in streams)
 
 
 def _number(value: float) -> float | None:

@@ -73,7 +73,7 @@ class Agent:
     mode : {"observe", "suggest", "approve", "auto"}
         How far it may go.
     run_uid : str
-        The run; messages of another are refused.
+        The run; messages of another are refused, except those of outside producers.
     clock : Clock
         Gives the times of events.
     actuator : PlanActuator
@@ -120,8 +120,9 @@ class Agent:
         self._halting: asyncio.Task[None] | None = None
         self._done = asyncio.Event()
         self._ended: set[tuple[str, str]] = set()
+        self._outside: set[str] = set()
         self.all_ended = asyncio.Event()
-        """Set when every stream that was heard has ended."""
+        """Set when every stream of the run that was heard has ended; those from outside go on."""
         self.receiver = Receiver(run_uid, self._note_refusal)
         self.policy = PolicyClient(self._context, self.post)
 
@@ -138,7 +139,28 @@ class Agent:
         str
             Address to which it connects.
         """
-        inlet = Inlet(self._context, ANY_PORT, "bind", "tables")
+        return self._open(name, Inlet(self._context, ANY_PORT, "bind", "tables"))
+
+    def add_outside_producer(self, name: str, address: str) -> None:
+        """Connect to a producer that is not part of the run; its shots count from now on.
+
+        Parameters
+        ----------
+        name : str
+            What it calls itself.
+        address : str
+            Where it serves the agent.
+
+        Raises
+        ------
+        AddressError
+            If the address is malformed, or not on the loopback interface.
+        """
+        self._outside.add(name)
+        self.receiver.admit_outside(self._clock.time_ns())
+        self._open(name, Inlet(self._context, address, "connect", "tables"))
+
+    def _open(self, name: str, inlet: Inlet) -> str:
         self._inlets[name] = inlet
         self._readers.append(AsyncReader(inlet, self._take_messages, _DRAIN_LIMIT))
         return inlet.address
@@ -293,7 +315,8 @@ class Agent:
             elif header.message == "heartbeat":
                 if header.end_of_stream:
                     self._ended.add((header.source, header.kind))
-                    if self._ended >= set(self.receiver.counters):
+                    heard = {one for one in self.receiver.counters if one[0] not in self._outside}
+                    if self._ended >= heard:
                         self.all_ended.set()
                 beat = Heartbeat(
                     header.source, header.kind, header.last_pulse_id, header.end_of_stream

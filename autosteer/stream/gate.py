@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from autosteer.contracts import Header, OutOfOrderError, StaleRunError
+from autosteer.contracts import OUTSIDE_RUN, Header, OutOfOrderError, StaleRunError
 
 
 @dataclass(slots=True)
@@ -34,7 +34,8 @@ class StreamCounters:
 class _Stream:
     boot_uid: str
     next_seq: int = 0
-    dropped_before_boot: int = 0
+    dropped_before_boot: int | None = 0
+    """What to add to the producer's own count; None until its first heartbeat says where it is."""
     old_boots: set[str] = field(default_factory=set)
     counters: StreamCounters = field(default_factory=StreamCounters)
 
@@ -50,9 +51,20 @@ class Gate:
 
     def __init__(self, run_uid: str) -> None:
         self._run_uid = run_uid
+        self._outside_since_ns: int | None = None
         self._streams: dict[tuple[str, str], _Stream] = {}
         self.refused: dict[str, int] = {}
         """Messages refused, by the name of the error."""
+
+    def admit_outside(self, since_ns: int) -> None:
+        """Admit from now on what producers outside of any run send, too.
+
+        Parameters
+        ----------
+        since_ns : int
+            What they have sent before is refused [ns UTC].
+        """
+        self._outside_since_ns = since_ns
 
     def refuse(self, error: Exception) -> None:
         """Count a refusal.
@@ -80,16 +92,14 @@ class Gate:
         OutOfOrderError
             If its sequence number has been seen or passed.
         """
-        if header.run_uid != self._run_uid:
-            raise StaleRunError(
-                f"message of '{header.source}' belongs to run {header.run_uid}, "
-                f"the run that is on is {self._run_uid}"
-            )
+        self._check_run(header)
         stream = self._stream(header)
         if header.message == "heartbeat":
             if header.seq > stream.next_seq:
                 stream.counters.lost_messages += header.seq - stream.next_seq
                 stream.next_seq = header.seq
+            if stream.dropped_before_boot is None:
+                stream.dropped_before_boot = -header.dropped
             stream.counters.dropped_shots = stream.dropped_before_boot + header.dropped
             return
         if header.seq < stream.next_seq:
@@ -102,12 +112,30 @@ class Gate:
         stream.counters.messages += 1
         stream.counters.shots += header.n
 
+    def _check_run(self, header: Header) -> None:
+        """Refuse what belongs to another run, or was sent before this one began."""
+        since_ns = self._outside_since_ns
+        if header.run_uid == OUTSIDE_RUN and since_ns is not None:
+            if header.t_sent_ns < since_ns:
+                raise StaleRunError(
+                    f"message of '{header.source}' was sent before the run that is on has begun"
+                )
+        elif header.run_uid != self._run_uid:
+            raise StaleRunError(
+                f"message of '{header.source}' belongs to run {header.run_uid}, "
+                f"the run that is on is {self._run_uid}"
+            )
+
     def _stream(self, header: Header) -> _Stream:
         """Find the state of a stream; a new boot begins a new count of sequence numbers."""
         key = (header.source, header.kind)
         stream = self._streams.get(key)
         if stream is None:
             stream = self._streams[key] = _Stream(header.boot_uid)
+            if header.run_uid == OUTSIDE_RUN:
+                # Its stream has begun before the run: what is past is not lost.
+                stream.next_seq = header.seq
+                stream.dropped_before_boot = None
         elif header.boot_uid != stream.boot_uid:
             if header.boot_uid in stream.old_boots:
                 raise StaleRunError(

@@ -55,6 +55,16 @@ class Receiver:
         self._schemas = SchemaBook()
         self._on_refusal = on_refusal
 
+    def admit_outside(self, since_ns: int) -> None:
+        """Admit from now on what producers outside of any run send, too.
+
+        Parameters
+        ----------
+        since_ns : int
+            What they have sent before is refused [ns UTC].
+        """
+        self._gate.admit_outside(since_ns)
+
     def accept(self, parts: Sequence[Part]) -> Received | None:
         """Take a message.
 

@@ -28,9 +28,13 @@ class Recorder:
     run_uid : str
         The run.
     inlets : mapping of str to Inlet
-        One for each producer.
+        One for each producer of the run.
+    outside : mapping of str to Inlet
+        One for each producer that is not part of the run.
     on_refusal : callable
         Told of each message that was refused.
+    since_ns : int
+        What outside producers sent before this time is refused [ns UTC].
     """
 
     def __init__(
@@ -38,11 +42,16 @@ class Recorder:
         directory: Path,
         run_uid: str,
         inlets: Mapping[str, Inlet],
+        outside: Mapping[str, Inlet],
         on_refusal: Callable[[WireError], None],
+        since_ns: int,
     ) -> None:
         self._tables = TableRecorder(directory)
-        self._inlets = dict(inlets)
+        self._inlets = {**inlets, **outside}
+        self._outside = set(outside)
         self._receiver = Receiver(run_uid, on_refusal)
+        if outside:
+            self._receiver.admit_outside(since_ns)
         self._ended: set[tuple[str, str]] = set()
         self._poller = zmq.Poller()
         for inlet in self._inlets.values():
@@ -72,9 +81,19 @@ class Recorder:
                     self._ended.add(stream)
         return taken
 
+    def leave_outside(self) -> None:
+        """Take what outside producers have sent so far, and no more: they do not end."""
+        self.step()
+        for name in self._outside:
+            inlet = self._inlets.pop(name)
+            self._poller.unregister(inlet.socket)
+            inlet.close()
+            self._ended |= {stream for stream in self._receiver.counters if stream[0] == name}
+        self._outside = set()
+
     @property
     def all_ended(self) -> bool:
-        """Whether every stream that was heard has ended."""
+        """Whether every stream that was heard has ended, or was left."""
         return set(self._receiver.counters) <= self._ended
 
     @property

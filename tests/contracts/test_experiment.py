@@ -39,7 +39,7 @@ def problems(**changes: Any) -> dict[str, str]:
         ({"objective__normalize_by": "machine.beam_intensity"}, "objective", "reduce: mean"),
         ({"mode": "automatic"}, "mode", "automatic"),
         ({"source__kind": "frames"}, "analysis", "needed where source.kind is frames"),
-        ({"simulation": None}, "source.addresses", "needed where nothing is simulated"),
+        ({"simulation": None}, "source.producers", "needed where nothing is simulated"),
         (
             {"simulation__ioc__motors__X__start": 4},
             "simulation.ioc.motors.X",
