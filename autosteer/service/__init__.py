@@ -1,1 +1,1 @@
-"""TODO."""
+"""The processes of a run and their supervision, the summary, and the checks of a machine."""

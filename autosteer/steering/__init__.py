@@ -1,1 +1,1 @@
-"""TODO."""
+"""Outcomes of settings, the envelope, the controller, its drivers, and the Bluesky plan."""
