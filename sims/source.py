@@ -27,8 +27,6 @@ Int = NDArray[np.int64]
 _LONGEST_NAP_S = 0.005
 _MONITOR_ERROR = 0.01
 _SHOW_EVERY_NS = 100_000_000
-# The results of the analysis come later than this: a finer monitor would gain nothing.
-_MONITOR_EVERY_NS = 50_000_000
 
 
 class Emitter(Protocol):
@@ -270,6 +268,8 @@ class SimulatedSource:
         Pulse ids from pulse to pulse.
     shots_together : int
         Pulses that are made and published together.
+    monitor_every_s : float
+        The beam monitor's table leaves this often [s].
     seed : int
         Seed of the beam monitor's error.
     """
@@ -286,6 +286,7 @@ class SimulatedSource:
         rate_hz: float,
         pulse_stride: int,
         shots_together: int,
+        monitor_every_s: float,
         seed: int,
     ) -> None:
         self._beamline = beamline
@@ -297,6 +298,7 @@ class SimulatedSource:
         self._period_ns = 1e9 / rate_hz
         self._stride = pulse_stride
         self._together = shots_together
+        self._monitor_every_ns = round(monitor_every_s * 1e9)
         self._rng = np.random.default_rng(seed)
         self._start_ns = 0
         self._first_pulse = 0
@@ -371,7 +373,7 @@ class SimulatedSource:
         self._emitter.emit(truth, timestamps_ns)
         self.shots += count
         if timestamps_ns[-1] >= self._next_monitor_ns:
-            self._next_monitor_ns = int(timestamps_ns[-1]) + _MONITOR_EVERY_NS
+            self._next_monitor_ns = int(timestamps_ns[-1]) + self._monitor_every_ns
             self._publish_monitor()
         if timestamps_ns[-1] >= self._next_show_ns:
             self._next_show_ns = int(timestamps_ns[-1]) + _SHOW_EVERY_NS

@@ -41,8 +41,9 @@ def resolve(name: str, group: str) -> Any:
     try:
         return getattr(import_module(module_name), attribute)
     except ImportError as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == module_name:
-            raise NameResolutionError(f"'{name}': there is no module '{module_name}'") from None
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module_name}.".startswith(f"{missing}."):
+            raise NameResolutionError(f"'{name}': there is no module '{missing}'") from None
         raise NameResolutionError(f"'{name}' cannot be imported: {error}") from error
     except AttributeError:
         raise NameResolutionError(f"'{name}': '{module_name}' has no '{attribute}'") from None

@@ -38,6 +38,7 @@ def run(
     from autosteer.cli._experiment import read_experiment
     from autosteer.cli._names import resolve
     from autosteer.contracts import ExperimentFileError
+    from autosteer.devices.channel_access import simulated_channel_access
 
     given = list(overrides or ())
     given += [f"mode={mode}"] * (mode is not None)
@@ -45,9 +46,11 @@ def run(
     given += [f"seed={seed}"] * (seed is not None)
     with clear_errors():
         experiment, data = read_experiment(file, given)
+        if experiment.simulation is not None:
+            # Before a device's class is imported: its Channel Access library reads this once.
+            simulated_channel_access(experiment.simulation.ioc.port)
         for device in experiment.devices.values():
-            if ":" not in device.class_name:
-                resolve(device.class_name, "autosteer.devices")
+            resolve(device.class_name, "autosteer.devices")
         resolve(experiment.policy.class_name, "autosteer.policies")
         source = experiment.source
         if source.kind == "spot_lists" and source.path and not Path(source.path).is_file():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # What waits for a worker longer than this is dropped, and counted.
 _WORKER_BACKLOG_S = 2.0
+_MONITOR_EVERY_S = 0.05
 
 
 def source(
@@ -65,7 +66,10 @@ def source(
         emitter = _make_emitter(experiment, producers, monitor, runtime)
         beamline = JetBeamline(simulation.beamline, experiment.seed)
         machine = EpicsMachine(simulation.ioc.prefix, beamline.motors)
-        flush_s = experiment.source.flush_s if experiment.source.kind == "tables" else 0.0
+        # An analysis of frames takes longer than this: a finer monitor would gain nothing.
+        together_s, monitor_every_s = 0.0, _MONITOR_EVERY_S
+        if experiment.source.kind == "tables":
+            together_s = monitor_every_s = experiment.source.flush_s
         with TruthLog(directory / "truth.arrows") as truth:
             simulated = SimulatedSource(
                 beamline,
@@ -76,7 +80,8 @@ def source(
                 RealClock(),
                 rate_hz=experiment.source.rate_hz,
                 pulse_stride=stride,
-                shots_together=max(1, round(experiment.source.rate_hz * flush_s)),
+                shots_together=max(1, round(experiment.source.rate_hz * together_s)),
+                monitor_every_s=monitor_every_s,
                 seed=experiment.seed,
             )
 

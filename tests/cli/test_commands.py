@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from autosteer import __version__
 from autosteer.cli.main import app
 from tests.experiments import experiment_data
+from tests.integration.runs import autosteer
 
 cli = CliRunner()
 COMMANDS = [
@@ -76,21 +77,35 @@ def test_a_good_file_is_called_good(tmp_path: Path) -> None:
     [
         ({"knobs__x__hi": 1}, ["knobs.x.hi", "unknown key"]),
         ({"policy__class": "autosteer.policies:Bayes"}, ["has no 'Bayes'"]),
-        ({"policy__class": "my_lab.policies:Best"}, ["no module 'my_lab.policies'"]),
+        ({"policy__class": "my_lab.policies:Best"}, ["there is no module 'my_lab'"]),
         ({"policy__class": "clever"}, ["'clever'", "entry point of 'autosteer.policies'"]),
         ({"devices__motor_x__class": "autosteer.devices:Motor"}, ["has no 'Motor'"]),
         ({"plugins": ["no_such_plugin"]}, ["plugins", "no_such_plugin"]),
     ],
 )
-@pytest.mark.parametrize("command", [["config", "check"], ["run"]])
-def test_mistakes_in_a_file_are_named_before_anything_starts(
-    changes: dict[str, Any], words: list[str], command: list[str], tmp_path: Path
+def test_mistakes_in_a_file_are_named(
+    changes: dict[str, Any], words: list[str], tmp_path: Path
 ) -> None:
-    changes["record"] = {"directory": str(tmp_path / "runs")}
-    done = cli.invoke(app, [*command, write(tmp_path, **changes)])
+    done = cli.invoke(app, ["config", "check", write(tmp_path, **changes)])
     assert done.exit_code == 2
     for word in words:
         assert word in done.output
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"policy__class": "autosteer.policies:Bayes"},
+        {"devices__motor_x__class": "autosteer.devices:Motor"},
+    ],
+)
+def test_a_run_names_mistakes_before_anything_starts(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    changes["record"] = {"directory": str(tmp_path / "runs")}
+    done = autosteer("run", write(tmp_path, **changes))
+    assert done.returncode == 2
+    assert "autosteer.devices' has no" in done.stderr or "policies' has no" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 

@@ -48,14 +48,12 @@ def test_overrides_reach_every_place_and_are_in_the_data(tmp_path: Path) -> None
     [
         ("seed", "write dotted.path=value"),
         ("=1", "write dotted.path=value"),
-        ("seed.more=1", "'seed' has no entries of its own"),
+        ("mode.more=1", "'mode' has no entries of its own"),
         ("objective.where.5.above=1", "no position in a list of 1"),
         ("nothing.at.all=1", "nothing: unknown key"),
     ],
 )
-def test_overrides_that_lead_nowhere_are_refused(
-    override: str, text: str, tmp_path: Path
-) -> None:
+def test_overrides_that_lead_nowhere_are_refused(override: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(ExperimentFileError, match=text):
         read_experiment(write(tmp_path), [override])
 

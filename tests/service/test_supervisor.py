@@ -22,7 +22,7 @@ def recorder(folder: Path) -> Child:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(60):
-        while not condition():  # ruff: ignore[async-busy-wait]
+        while not condition():
             await asyncio.sleep(0.02)
 
 
@@ -39,7 +39,7 @@ async def test_a_process_reports_dies_comes_back_and_ends(tmp_path: Path) -> Non
         meter.sample({"recorder": first})
         supervisor.kill("recorder")
         await until(lambda: child.restarts == 1 and child.pid not in {None, first})
-        await until(lambda: child.ready)
+        await until(lambda: child.ready is not ready)
         [(name, what, again)] = trouble
         assert (name, again) == ("recorder", True)
         assert "ended unasked with code -9" in what
