@@ -48,6 +48,7 @@ from autosteer.stream import ANY_PORT, AsyncReader, Inlet, Receiver
 from autosteer.stream.wire import Part
 
 _TICK_S = 0.05
+_REST_TIMEOUT_S = 5.0
 _DRAIN_LIMIT = 64
 
 
@@ -185,8 +186,18 @@ class Agent:
                 helper.cancel()
         if self._halting is not None:
             await self._halting
+        await self._come_to_rest()
         finished = self.controller.finished
         return finished or Finish(ok=False, reason="the agent was interrupted")
+
+    async def _come_to_rest(self) -> None:
+        """Wait until every motor has said where it stands; one that does not is left as it is."""
+        histories = self.controller.observer.histories.values()
+        give_up_s = self._clock.monotonic_s() + _REST_TIMEOUT_S
+        # What they have said last may still be on its way.
+        await self._clock.sleep(_TICK_S)
+        while any(one.moving for one in histories) and self._clock.monotonic_s() < give_up_s:
+            await self._clock.sleep(_TICK_S)
 
     def _watch_devices(self) -> None:
         """Begin to watch motors and signals; their callbacks come from other threads."""
@@ -266,7 +277,7 @@ class Agent:
 
     def _handle(self, event: Event, batch: pa.RecordBatch | None) -> None:
         """Log an event, have the controller handle it, and carry out what it asks for."""
-        if self.controller.finished is not None:
+        if self.controller.finished is not None and not isinstance(event, Readback):
             return
         stamped = Stamped(self._number, self._clock.time_ns(), event)
         self._number += 1

@@ -105,6 +105,9 @@ class Controller:
         self._now_ns = stamped.t_ns
         if self.finished is None:
             self._take(stamped, batch)
+        elif isinstance(stamped.event, Readback):
+            # Motors that were stopped tell where they have come to rest.
+            self.observer.take_readback(stamped.event)
         # What merely flows in is looked at every few milliseconds; anything else at once.
         flowing = isinstance(stamped.event, TableArrived | Heartbeat | Readback | InterlockValue)
         if self.finished is None and not (flowing and self._now_ns < self._next_look_ns):

@@ -189,6 +189,12 @@ def test_one_ctrl_c_ends_after_the_move_in_flight(start: Start) -> None:
     assert run.documents[-1][1]["exit_status"] == "success"
 
 
+def readbacks(run: Run, knob: str) -> list[dict[str, Any]]:
+    """List what a motor has told so far."""
+    events = [line.get("event", {}) for line in run.lines("controller.jsonl")]
+    return [one for one in events if one.get("type") == "readback" and one["knob"] == knob]
+
+
 def test_two_ctrl_c_stop_the_motors_where_they_are(start: Start) -> None:
     run = start(
         "--duration",
@@ -198,6 +204,7 @@ def test_two_ctrl_c_stop_the_motors_where_they_are(start: Start) -> None:
         knobs__y__timeout_s=60,
     )
     run.wait_for("decision 1: go to")
+    run.wait_for(lambda: len(readbacks(run, "y")) >= 5)
     run.interrupt()
     run.wait_for("ending: stopped by Ctrl-C")
     run.interrupt()
@@ -206,6 +213,9 @@ def test_two_ctrl_c_stop_the_motors_where_they_are(start: Start) -> None:
     assert summary["reason"] == "aborted by Ctrl-C"
     start_y, target_y = 0.2, run.lines("decisions.jsonl")[0]["suggestion"]["knobs"]["y"]
     assert min(start_y, target_y) < summary["knobs_final"]["y"] < max(start_y, target_y)
+    last = readbacks(run, "y")[-1]
+    assert summary["knobs_final"]["y"] == last["value"]
+    assert not last["moving"]
     assert run.documents[-1][1]["exit_status"] == "abort"
 
 
