@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from autosteer.contracts import Clock
 from autosteer.contracts.tables import INDEXING, MACHINE, make_batch
-from autosteer.sims.beamline import JetBeamline, ShotTruth
-from autosteer.sims.frames import FrameSimulator
+from autosteer.sims.beamline import JetBeamline, Shot, ShotTruth
 from autosteer.sims.tables import TableSimulator
 from autosteer.sims.truth import TruthLog
 from autosteer.stream import Coverage, Producer
@@ -80,18 +79,29 @@ def deal_out(producers: Sequence[Producer], next_one: int) -> int:
     return min(order, key=lambda index: producers[index].pending_shots)
 
 
+class ShotSimulator(Protocol):
+    """Makes what a worker gets for a pulse."""
+
+    def frame(self, shot: Shot) -> NDArray[Any]:
+        """Return a frame, or whatever stands in its place."""
+        ...
+
+
 class FrameEmitter:
     """Publishes a frame for each pulse, dealt out to the workers.
 
     Parameters
     ----------
-    simulator : FrameSimulator
+    kind : str
+        Name of the stream.
+    simulator : ShotSimulator
         Makes the frames.
     producers : sequence of Producer
         One for each worker.
     """
 
-    def __init__(self, simulator: FrameSimulator, producers: Sequence[Producer]) -> None:
+    def __init__(self, kind: str, simulator: ShotSimulator, producers: Sequence[Producer]) -> None:
+        self._kind = kind
         self._simulator = simulator
         self._producers = producers
         self._turn = 0
@@ -112,7 +122,7 @@ class FrameEmitter:
             chosen = deal_out(self._producers, self._turn)
             self._turn = (chosen + 1) % len(self._producers)
             coverage = Coverage(pulse_id, pulse_id, int(timestamps_ns[index]))
-            self._producers[chosen].publish_frames("frames", frame[None], coverage)
+            self._producers[chosen].publish_frames(self._kind, frame[None], coverage)
 
     def tend(self, now_ns: int) -> None:
         """Keep the sockets alive.
@@ -131,65 +141,41 @@ class FrameEmitter:
             producer.end()
 
 
-class SpotListEmitter:
-    """Publishes a spot list for each pulse: one from a file if it hit, stray spots if not.
+class SpotListDraws:
+    """Gives a spot list in place of a frame: one of a file to a hit, stray spots to a miss.
 
     Parameters
     ----------
     lists : ndarray of float32, shape (n_lists, n_spots, 3)
         Scattering vectors, padded with NaN [1/angstrom].
-    producers : sequence of Producer
-        One for each worker.
     seed : int
         Seed of the choice of lists and of stray spots.
     """
 
-    def __init__(
-        self, lists: NDArray[np.float32], producers: Sequence[Producer], seed: int
-    ) -> None:
+    def __init__(self, lists: NDArray[np.float32], seed: int) -> None:
         self._lists = lists
-        self._producers = producers
         self._rng = np.random.default_rng(seed)
-        self._turn = 0
 
-    def emit(self, truth: ShotTruth, timestamps_ns: Int) -> None:
-        """Publish a list for each pulse.
-
-        Parameters
-        ----------
-        truth : ShotTruth
-            What the pulses met.
-        timestamps_ns : ndarray of int64, shape (n,)
-            Exposure times [ns UTC].
-        """
-        for index in range(len(truth)):
-            spots = np.full(self._lists.shape[1:], np.nan, np.float32)
-            if truth.n_crystals[index]:
-                spots = self._lists[self._rng.integers(len(self._lists))]
-            else:
-                n_stray = min(int(self._rng.poisson(1.0)), len(spots))
-                spots[:n_stray] = self._rng.uniform(-0.2, 0.2, (n_stray, 3))
-            pulse_id = int(truth.pulse_id[index])
-            self._turn = deal_out(self._producers, self._turn)
-            coverage = Coverage(pulse_id, pulse_id, int(timestamps_ns[index]))
-            self._producers[self._turn].publish_frames("spot_lists", spots[None], coverage)
-            self._turn = (self._turn + 1) % len(self._producers)
-
-    def tend(self, now_ns: int) -> None:
-        """Keep the sockets alive.
+    def frame(self, shot: Shot) -> NDArray[np.float32]:
+        """Return the list of a pulse.
 
         Parameters
         ----------
-        now_ns : int
-            Time now [ns UTC].
-        """
-        for producer in self._producers:
-            producer.tend()
+        shot : Shot
+            What the pulse met.
 
-    def end(self) -> None:
-        """End the streams."""
-        for producer in self._producers:
-            producer.end()
+        Returns
+        -------
+        ndarray of float32, shape (n_spots, 3)
+            Scattering vectors, padded with NaN [1/angstrom].
+        """
+        if shot.n_crystals:
+            drawn: NDArray[np.float32] = self._lists[self._rng.integers(len(self._lists))]
+            return drawn
+        spots = np.full(self._lists.shape[1:], np.nan, np.float32)
+        n_stray = min(int(self._rng.poisson(1.0)), len(spots))
+        spots[:n_stray] = self._rng.uniform(-0.2, 0.2, (n_stray, 3))
+        return spots
 
 
 class TableEmitter:

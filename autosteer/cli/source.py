@@ -132,7 +132,7 @@ def _make_emitter(
     from autosteer.contracts import ExperimentFileError
     from autosteer.physics import UnitCell
     from autosteer.sims import FrameSimulator, TableSimulator
-    from autosteer.sims.source import FrameEmitter, SpotListEmitter, TableEmitter
+    from autosteer.sims.source import FrameEmitter, SpotListDraws, TableEmitter
 
     simulation, analysis = experiment.simulation, experiment.analysis
     if simulation is None:
@@ -150,7 +150,7 @@ def _make_emitter(
         from autosteer.analysis.frames import read_spot_lists
 
         lists = read_spot_lists(Path(experiment.source.path or ""), experiment.source.key)
-        return SpotListEmitter(lists, workers, experiment.seed)
+        return FrameEmitter("spot_lists", SpotListDraws(lists, experiment.seed), workers)
     if analysis is None or analysis.detector is None:
         raise ExperimentFileError(experiment.name, [("analysis.detector", "needed for frames")])
 
@@ -161,4 +161,4 @@ def _make_emitter(
     frames = FrameSimulator(
         analysis.detector, config, cell, seed=experiment.seed, progress=progress
     )
-    return FrameEmitter(frames, workers)
+    return FrameEmitter("frames", frames, workers)

@@ -38,6 +38,7 @@ START = "start"
 FINAL = "final"
 _LOOK_EVERY_NS = 20_000_000
 _GREETING_NS = 3_000_000_000
+_CLOSING_ANSWER_NS = 30_000_000_000
 
 
 class Controller:
@@ -397,9 +398,18 @@ class Controller:
         self._then = self._experiment.stop.then if planned and self.drives else "stay"
         self.policy.next = None
         self._say("info" if ok else "error", f"ending: {reason}")
+        self._withdraw_approval("the run ends")
+
+    def _withdraw_approval(self, reason: str) -> None:
+        """Take back a question that nobody has answered."""
+        decision, self.approval = self.approval, None
+        if decision is not None:
+            self._refuse(decision, Refusal("approval", reason))
 
     def _advance_ending(self, ending: Finish) -> None:
         """Go on with the end, one step at a time, whenever nothing is in flight."""
+        if self.approval is not None and self._now_ns - self.approval.t_ns > _CLOSING_ANSWER_NS:
+            self._withdraw_approval("nobody has answered, and the run ends")
         if self.policy.asking or self.moving or self.approval:
             return
         current = self.settings.current

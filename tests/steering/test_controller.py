@@ -157,6 +157,32 @@ def test_approve_refuses_at_the_yes_what_has_become_wrong_meanwhile() -> None:
     assert submit.decision.refusal.check == "data"
 
 
+def test_an_end_takes_back_a_question_that_nobody_has_answered() -> None:
+    rig = Rig("approve", stop__duration_s=2.0, stop__then="stay")
+    rig.shots(30)
+    rig.reply()
+    rig.shots(40)
+    assert rig.controller.approval is not None
+    rig.shots(180)
+    [submit] = rig.of(Submit)
+    assert submit.decision.refusal is not None
+    assert submit.decision.refusal.reason == "the run ends"
+    assert ended(rig, ok=True)
+
+
+def test_a_closing_move_that_nobody_allows_does_not_keep_the_run_alive() -> None:
+    rig = Rig("approve", stop__duration_s=2.0, stop__then="start")
+    rig.shots(250)
+    rig.reply()
+    rig.wait(0.1)
+    assert rig.last(RequestApproval).decision.final
+    rig.wait(29)
+    assert rig.finish() is None
+    rig.wait(2)
+    assert rig.last(Submit).decision.status == "refused"
+    assert ended(rig, ok=True)
+
+
 def test_a_denied_suggestion_is_told_to_the_policy() -> None:
     rig = Rig("approve")
     rig.shots(30)
