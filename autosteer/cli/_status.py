@@ -72,6 +72,10 @@ def _setting(session: Session) -> str:
         return ""
     controller = session.agent.controller
     current = controller.settings.current
+    if controller.finished is not None:
+        moving = [name for name, one in controller.observer.histories.items() if one.moving]
+        rest = f"still moving: {', '.join(moving)}" if moving else "the knobs are at rest"
+        return f"finished, {rest}"
     if controller.hold is not None:
         return f"holding: {controller.hold.reason}"
     if controller.approval is not None:
