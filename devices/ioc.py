@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import psutil
 from caproto.asyncio.server import Context
 from caproto.server import PVGroup, pvproperty
 
@@ -22,6 +24,7 @@ from autosteer.physics import Travel
 
 _UPDATE_S = 0.02
 _HEARTBEAT_S = 0.1
+_REPEATER_POLL_S = 0.01
 
 
 class MotorGroup(PVGroup):
@@ -205,11 +208,18 @@ async def serve(config: SimulatedIoc, on_ready: Callable[[], None]) -> None:
     await context.run(startup_hook=started)
 
 
-def run_repeater() -> None:
+def start_repeater() -> None:
     """Repeat beacons to the clients of this machine, so that no client starts a repeater itself.
 
-    Returns at once if a repeater runs already.
+    It runs in a thread, and listens when this returns. If one runs already, that one is used.
     """
-    from caproto.sync.repeater import run as repeat
+    from caproto import get_environment_variables
+    from caproto.sync.repeater import run
 
-    repeat(host="127.0.0.1")
+    thread = threading.Thread(target=run, args=("127.0.0.1",), name="repeater", daemon=True)
+    thread.start()
+    port = int(get_environment_variables()["EPICS_CA_REPEATER_PORT"])
+    me = psutil.Process()
+    # To try the port would be to take it.
+    while thread.is_alive() and port not in {one.laddr.port for one in me.net_connections("udp")}:
+        time.sleep(_REPEATER_POLL_S)

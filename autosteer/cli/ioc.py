@@ -20,7 +20,6 @@ def ioc(
     import asyncio
     import contextlib
     import os
-    import threading
 
     from autosteer.cli._experiment import read_experiment
     from autosteer.contracts import ExperimentFileError
@@ -32,10 +31,10 @@ def ioc(
         if experiment.simulation is None:
             raise ExperimentFileError(str(file), [("simulation", "needed to simulate motors")])
         config = experiment.simulation.ioc
-        from autosteer.devices.ioc import run_repeater, serve
+        from autosteer.devices.ioc import serve, start_repeater
 
         runtime = ChildRuntime("ioc")
-        threading.Thread(target=run_repeater, name="repeater", daemon=True).start()
+        start_repeater()
 
         async def main() -> None:
             port = int(os.environ.get("EPICS_CA_SERVER_PORT", "5064"))

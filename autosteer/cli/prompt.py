@@ -17,7 +17,7 @@ from autosteer.cli._live import make_display
 from autosteer.cli._names import resolve
 from autosteer.contracts import ProcessError
 from autosteer.devices.channel_access import prepare_clients, simulated_channel_access
-from autosteer.devices.ioc import run_repeater
+from autosteer.devices.ioc import start_repeater
 from autosteer.service.equipment import Prompt
 from autosteer.service.session import Session
 from autosteer.steering.events import Operator
@@ -70,7 +70,7 @@ def steer(
     experiment, data = read_experiment(Path(file), given)
     if experiment.simulation is not None:
         simulated_channel_access(experiment.simulation.ioc.port)
-        threading.Thread(target=run_repeater, name="repeater", daemon=True).start()
+        start_repeater()
     # Now, in the caller's thread, and not later in that of the session, which ends with the run.
     prepare_clients()
     for earlier in threading.enumerate():

@@ -10,7 +10,7 @@ import time
 
 from autosteer.contracts.simulation import SimulatedIoc, SimulatedMotor
 from autosteer.devices.channel_access import loopback_environment
-from autosteer.devices.ioc import run_repeater, serve
+from autosteer.devices.ioc import serve, start_repeater
 
 CONFIG = SimulatedIoc(
     motors={
@@ -57,7 +57,5 @@ def wait_until(condition: object, what: str) -> None:
 
 
 if __name__ == "__main__":
-    import threading
-
-    threading.Thread(target=run_repeater, daemon=True).start()
+    start_repeater()
     asyncio.run(serve(CONFIG, lambda: print("ready", flush=True)))
