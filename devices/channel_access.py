@@ -66,7 +66,7 @@ def simulated_channel_access(port: int = 0) -> dict[str, str]:
     """Choose ports for a simulated IOC, and have this process and its children use them.
 
     A client library reads its ports when it is loaded, and making a RunEngine loads one: call this
-    before. A second call keeps the ports of the first.
+    before. Once a library is loaded, its ports are kept.
 
     Parameters
     ----------

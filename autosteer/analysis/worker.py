@@ -84,9 +84,15 @@ class Worker:
         self.failed = 0
         self.busy_s = 0.0
 
-    def admit_outside(self) -> None:
-        """Take from now on what sources outside of any run send, too."""
-        self._receiver.admit_outside(self._clock.time_ns())
+    def admit_outside(self, since_ns: int) -> None:
+        """Take from now on what sources outside of any run send, too.
+
+        Parameters
+        ----------
+        since_ns : int
+            What they have sent before is refused [ns UTC].
+        """
+        self._receiver.admit_outside(since_ns)
 
     def step(self) -> None:
         """Take what has come; analyse it if a batch is due."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autosteer.contracts import Decision
 from autosteer.service.session import Session
+from autosteer.steering.agent import Agent
 from autosteer.steering.events import (
     Action,
     Announce,
@@ -67,10 +68,22 @@ def _latencies(session: Session) -> str:
     return text if len(result) else ""
 
 
+def _silence(session: Session, agent: Agent) -> str:
+    """Name the producers outside of the run that have not been heard."""
+    heard = {source for source, _ in agent.receiver.counters}
+    silent = [
+        f"{one.name} at {one.agent}"
+        for one in session.experiment.source.producers
+        if one.name not in heard
+    ]
+    return f": nothing is heard from {', '.join(silent)}" if silent else ""
+
+
 def _setting(session: Session) -> str:
-    if session.agent is None:
+    agent = session.agent
+    if agent is None:
         return ""
-    controller = session.agent.controller
+    controller = agent.controller
     current = controller.settings.current
     if controller.finished is not None:
         moving = [name for name, one in controller.observer.histories.items() if one.moving]
@@ -83,7 +96,9 @@ def _setting(session: Session) -> str:
     if controller.moving is not None:
         return f"moving for decision {controller.moving.number}"
     if current is None:
-        return "knobs in motion" if controller.observer.t_first_shot_ns else "waiting for shots"
+        if controller.observer.t_first_shot_ns:
+            return "knobs in motion"
+        return f"waiting for shots{_silence(session, agent)}"
     estimate = current.outcome(final=False).estimates.get(session.experiment.objective.name)
     value = f": {estimate.mean:.3g} +- {estimate.sem:.2g}" if estimate else ""
     return f"{current.suggestion_id}, {current.n_shots} shots{value}"

@@ -21,6 +21,9 @@ def recorder(
         list[str] | None,
         typer.Option(help="Producer that is not part of the run, as name=tcp://127.0.0.1:port."),
     ] = None,
+    outside_since: Annotated[
+        int, typer.Option(help="What such a producer has sent before is refused, in ns UTC.")
+    ] = 0,
 ) -> None:
     """Receive tables from producers and write them, until interrupted."""
     import time
@@ -46,7 +49,7 @@ def recorder(
         def note(error: WireError) -> None:
             runtime.log.warning("refused", error=type(error).__name__, reason=str(error))
 
-        writer = Recorder(directory, run_uid, inlets, elsewhere, note, time.time_ns())
+        writer = Recorder(directory, run_uid, inlets, elsewhere, note, outside_since)
         runtime.tell("ready", addresses={name: inlet.address for name, inlet in inlets.items()})
         next_report_s = 0.0
         quiet_since_s = time.monotonic()
@@ -57,10 +60,11 @@ def recorder(
             if now_s >= next_report_s:
                 runtime.tell("counters", **writer.counters)
                 next_report_s = now_s + 1.0
-            if runtime.should_stop():
-                writer.leave_outside()
-            # When told to stop: go on while tables still come, or until every stream has ended.
-            if runtime.should_stop() and (writer.all_ended or now_s - quiet_since_s > 1.0):
+            if not runtime.should_stop():
+                continue
+            writer.leave_outside()
+            # Go on while tables still come, or until every stream has ended.
+            if writer.all_ended or now_s - quiet_since_s > 1.0:
                 break
         writer.close()
         runtime.tell("counters", **writer.counters)

@@ -18,9 +18,13 @@ def worker(
     agent: Annotated[str, typer.Option(help="Where the agent takes tables.")],
     recorder: Annotated[str, typer.Option(help="Where the recorder takes tables.")],
     directory: Annotated[Path, typer.Option(help="Folder for the spool.")],
-    outside: Annotated[
-        bool, typer.Option(help="The frames come from outside, and do not end with the run.")
-    ] = False,
+    outside_since: Annotated[
+        int | None,
+        typer.Option(
+            help="The frames come from outside of the run: those sent before this time are "
+            "refused, in ns UTC; 0 for those sent before the word 'go' on standard input."
+        ),
+    ] = None,
 ) -> None:
     """Analyse what comes, until interrupted."""
     import time
@@ -60,6 +64,10 @@ def worker(
         def note(error: Exception) -> None:
             runtime.log.warning("problem", error=type(error).__name__, reason=str(error))
 
+        analyser.warm_up(analysis.batch_shots)
+        runtime.tell("ready")
+        if outside_since == 0 and runtime.wait_for("go"):
+            outside_since = time.time_ns()
         most = LARGEST_BATCH * analysis.batch_shots
         inlet = Inlet(context, frames, "connect", "frames", high_water_mark=most)
         working = Worker(
@@ -72,10 +80,8 @@ def worker(
             analysis.batch_wait_s,
             note,
         )
-        if outside:
-            working.admit_outside()
-        analyser.warm_up(analysis.batch_shots)
-        runtime.tell("ready")
+        if outside_since is not None:
+            working.admit_outside(outside_since)
         next_report_s = time.monotonic() + 1.0
         told_s: float | None = None
         while True:
@@ -87,7 +93,7 @@ def worker(
             if runtime.should_stop():
                 told_s = told_s or now_s
                 # The run's own source was told to stop before: its last frames may be on their way.
-                if outside or working.ended or now_s - told_s > 2.0:
+                if outside_since is not None or working.ended or now_s - told_s > 2.0:
                     break
         working.finish()
         producer.close()

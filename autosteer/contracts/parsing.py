@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -89,11 +89,15 @@ def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
     yield from _source_checks(experiment)
     names = [quantity.name for quantity in experiment.quantities]
     for index, name in enumerate(names):
-        path = "objective" if index == 0 else f"observables.{index - 1}"
-        if names.index(name) != index:
-            yield f"{path}.name", f"'{name}' is used twice"
         if name in experiment.knobs:
-            yield f"{path}.name", f"'{name}' is the name of a knob"
+            yield f"{_quantity_path(index)}.name", f"'{name}' is the name of a knob"
+    for index, name in _used_twice(names):
+        yield f"{_quantity_path(index)}.name", f"'{name}' is used twice"
+
+
+def _quantity_path(index: int) -> str:
+    """Path of a quantity: the objective comes first, then the observables."""
+    return "objective" if index == 0 else f"observables.{index - 1}"
 
 
 def _source_checks(experiment: Experiment) -> Iterator[Problem]:
@@ -114,15 +118,22 @@ def _source_checks(experiment: Experiment) -> Iterator[Problem]:
             "(analysis.workers): each takes a stream of its own where nothing is simulated",
         )
     names = [producer.name for producer in source.producers]
+    for index, name in _used_twice(names):
+        yield f"source.producers.{index}.name", f"'{name}' is used twice"
     for index, name in enumerate(names):
-        if name in names[:index]:
-            yield f"source.producers.{index}.name", f"'{name}' is used twice"
+        if name.startswith("worker-"):
+            yield f"source.producers.{index}.name", "autosteer's own workers are called 'worker-'"
+
+
+def _used_twice(names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """List the places of names that stand earlier already."""
+    return ((index, name) for index, name in enumerate(names) if name in names[:index])
 
 
 def _column_checks(experiment: Experiment) -> Iterator[Problem]:
     """Check that every column that a quantity names exists in its kind."""
     for index, quantity in enumerate(experiment.quantities):
-        path = "objective" if index == 0 else f"observables.{index - 1}"
+        path = _quantity_path(index)
         columns = [(f"{path}.column", quantity.column)]
         if quantity.normalize_by is not None:
             columns.append((f"{path}.normalize_by", quantity.normalize_by))

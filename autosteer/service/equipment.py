@@ -83,6 +83,7 @@ def make_agent(
     recorders: RunRecorders,
     on_action: Callable[[Action], None],
     on_crash: Callable[[Exception], None],
+    on_hang: Callable[[], None],
     prompt: Prompt | None = None,
 ) -> Agent:
     """Connect the devices of an experiment and make the agent that drives them.
@@ -101,6 +102,8 @@ def make_agent(
         Told of every action.
     on_crash : callable
         Told of an error inside the controller.
+    on_hang : callable
+        Told of a policy that does not answer.
     prompt : Prompt, optional
         Somebody else's engine and devices; without it, both are made here.
 
@@ -147,6 +150,7 @@ def make_agent(
         recorders.controller,
         on_action,
         on_crash,
+        on_hang,
     )
     agents.append(agent)
     return agent

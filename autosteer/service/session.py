@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,6 +94,8 @@ class Session:
         self._prompt = prompt
         self._log = structlog.get_logger()
         self._stops = 0
+        # When the shots were let come [ns UTC]; 0 before.
+        self._went_ns = 0
 
     def interrupt(self) -> None:
         """Take a Ctrl-C: the first ends after the move in flight, the second stops the motors."""
@@ -164,6 +167,7 @@ class Session:
             recorders,
             lambda action: self._take_action(action, recorders),
             lambda error: self._log.error("internal error", exc_info=error),
+            lambda: supervisor.kill("policy"),
             self._prompt,
         )
         self._display.progress("starting the recorder and the policy")
@@ -192,11 +196,13 @@ class Session:
         self, run: RunDirectory, supervisor: Supervisor, producers: list[str]
     ) -> dict[str, str]:
         """Start the recorder; return where it takes the tables of each producer."""
+        since_ns = time.time_ns()
 
         def arguments(entries: list[str]) -> list[str]:
             options = [word for entry in entries for word in ("--producer", entry)]
             for producer in self.experiment.source.producers:
                 options += ["--outside", f"{producer.name}={producer.recorder}"]
+            options += ["--outside-since", str(since_ns)]
             return ["recorder", str(run.tables), "--run-uid", self.uid, *options]
 
         def again(ready: Mapping[str, Any]) -> list[str]:
@@ -226,7 +232,6 @@ class Session:
             ]
 
         streams: dict[str, str] = {}
-        outside: list[str] = []
         if self.experiment.simulation is not None:
             self._display.progress("starting the simulated beamline and the analysis")
             child = Child("source", ["source", file, *options("source")])
@@ -234,12 +239,17 @@ class Session:
         elif source.kind != "tables":
             self._display.progress("starting the analysis")
             streams = {f"worker-{n}": address for n, address in enumerate(source.addresses)}
-            outside = ["--outside"]
-        workers = []
-        for name, frames in streams.items():
-            arguments = ["worker", file, "--name", name, "--frames", frames]
-            arguments += [*options(name), *outside]
-            workers.append(supervisor.start(Child(name, arguments, restart=_same(arguments))))
+        outside = self.experiment.simulation is None
+
+        def arguments(name: str, _: Mapping[str, Any]) -> list[str]:
+            since = ["--outside-since", str(self._went_ns)] if outside else []
+            command = ["worker", file, "--name", name, "--frames", streams[name]]
+            return [*command, *options(name), *since]
+
+        workers = [
+            supervisor.start(Child(name, arguments(name, {}), partial(arguments, name)))
+            for name in streams
+        ]
         await asyncio.gather(*workers)
 
     def _take_action(self, action: Action, recorders: RunRecorders) -> None:
@@ -260,7 +270,7 @@ class Session:
         self.agent.post(Fault(f"process '{name}'", text, fatal=fatal))
 
     async def _sample(self, supervisor: Supervisor) -> None:
-        """Meter the processes, and kill a policy that hangs."""
+        """Meter the processes."""
         while True:
             pids = {name: child.pid for name, child in supervisor.children.items()}
             self.usage.sample({"agent": os.getpid(), **pids})
@@ -271,8 +281,9 @@ class Session:
         self._display.running(self)
         sampling = asyncio.create_task(self._sample(supervisor))
         try:
-            if "source" in supervisor.children:
-                supervisor.command("source", "go")
+            self._went_ns = time.time_ns()
+            for name in supervisor.children.keys() & set(self._producers()):
+                supervisor.command(name, "go")
             for producer in self.experiment.source.producers:
                 agent.add_outside_producer(producer.name, producer.agent)
             return await agent.run()

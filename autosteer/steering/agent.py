@@ -89,6 +89,8 @@ class Agent:
         Told of every action as well: for the record and for the display.
     on_crash : callable
         Told of an error inside the controller, after which the motors are stopped.
+    on_hang : callable
+        Told of a policy that has not answered in time: its process should be started anew.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Agent:
         log: LineSink,
         on_action: Callable[[Action], None],
         on_crash: Callable[[Exception], None],
+        on_hang: Callable[[], None],
     ) -> None:
         self.controller = Controller(experiment, mode)
         self._run_uid = run_uid
@@ -113,6 +116,7 @@ class Agent:
         self._log = log
         self._on_action = on_action
         self._on_crash = on_crash
+        self._on_hang = on_hang
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._loop = asyncio.get_running_loop()
         self._number = 0
@@ -342,7 +346,8 @@ class Agent:
     async def _tick(self) -> None:
         while True:
             await self._clock.sleep(_TICK_S)
-            self.policy.check_timeout()
+            if self.policy.check_timeout():
+                self._on_hang()
             self.post(Tick())
 
     async def _await_moves(self) -> None:

@@ -83,6 +83,8 @@ class Recorder:
 
     def leave_outside(self) -> None:
         """Take what outside producers have sent so far, and no more: they do not end."""
+        if not self._outside:
+            return
         self.step()
         for name in self._outside:
             inlet = self._inlets.pop(name)

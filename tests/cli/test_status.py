@@ -6,7 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from autosteer.cli._status import figures
+from autosteer.steering.controller import Controller
 from autosteer.steering.events import Operator
+from autosteer.stream import StreamCounters
+from tests.experiments import experiment
 from tests.steering.rig import Rig
 
 
@@ -30,6 +33,22 @@ def test_the_setting_is_described_from_shots_to_rest() -> None:
     rig.readback("x", 0.012)
     assert words(rig)["setting"] == "finished, the knobs are at rest"
     assert rig.controller.observer.positions["x"] == 0.012
+
+
+def test_a_producer_that_is_not_heard_is_named() -> None:
+    producer = {"agent": "tcp://127.0.0.1:5601", "recorder": "tcp://127.0.0.1:5602"}
+    source = {
+        "kind": "tables",
+        "rate_hz": 100,
+        "producers": [{"name": "daq", **producer}, {"name": "beam", **producer}],
+    }
+    outside = experiment(simulation=None, source=source)
+    controller = Controller(outside, "auto")
+    receiver = SimpleNamespace(counters={("beam", "machine"): StreamCounters()})
+    agent = SimpleNamespace(controller=controller, receiver=receiver)
+    session: Any = SimpleNamespace(agent=agent, experiment=outside)
+    setting = str(dict(figures(session))["setting"])
+    assert setting == "waiting for shots: nothing is heard from daq at tcp://127.0.0.1:5601"
 
 
 def test_a_question_and_a_hold_are_told() -> None:

@@ -23,6 +23,16 @@ def problems(**changes: Any) -> dict[str, str]:
     return dict(caught.value.problems)
 
 
+PRODUCER = "source.producers.1.name"
+
+
+def outside(*names: str) -> dict[str, Any]:
+    """Give a source of tables from outside."""
+    ports = {"agent": "tcp://127.0.0.1:5601", "recorder": "tcp://127.0.0.1:5602"}
+    producers = [{"name": name, **ports} for name in names]
+    return {"kind": "tables", "rate_hz": 100, "producers": producers}
+
+
 @pytest.mark.parametrize(
     ("changes", "path", "text"),
     [
@@ -40,6 +50,9 @@ def problems(**changes: Any) -> dict[str, str]:
         ({"mode": "automatic"}, "mode", "automatic"),
         ({"source__kind": "frames"}, "analysis", "needed where source.kind is frames"),
         ({"simulation": None}, "source.producers", "needed where nothing is simulated"),
+        ({"simulation": None, "source": outside("daq", "daq")}, PRODUCER, "is used twice"),
+        ({"simulation": None, "source": outside("daq", "worker-0")}, PRODUCER, "own workers"),
+        ({"source": outside("daq")}, "source.producers", "not with a section 'simulation'"),
         (
             {"simulation__ioc__motors__X__start": 4},
             "simulation.ioc.motors.X",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,13 @@ import numpy as np
 import pytest
 import zmq
 
-from autosteer.contracts import INDEXING, MACHINE, OUTSIDE_RUN, TableKind
+from autosteer.contracts import (
+    INDEXING,
+    MACHINE,
+    OUTSIDE_RUN,
+    TableKind,
+    TruncatedSegmentError,
+)
 from autosteer.contracts.tables import make_batch
 from autosteer.devices.channel_access import free_port, loopback_environment
 from autosteer.stream import (
@@ -134,6 +141,31 @@ def test_real_motors_follow_tables_from_outside(
     assert written >= summary["frames_analysed"]
     replayed = autosteer("replay", str(run.directory))
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+
+
+def test_a_killed_recorder_goes_on_where_it_was(
+    facility: Facility, ioc: IocProcess, tmp_path: Path
+) -> None:
+    source = {"kind": "tables", "rate_hz": RATE_HZ, "producers": [facility.producer]}
+    run = Run(tmp_path, "--duration", "6", simulation=None, source=source, devices__beam=None)
+    try:
+        run.wait_for("decision 2: go to")
+        run.child("recorder").kill()
+        assert run.finish() == 0, run.text
+    finally:
+        run.end()
+    recorder = run.summary["counters"]["recorder"]
+    # What was sent while no recorder was there waited for the next one, and was not too old for it.
+    assert not recorder["refused"].get("StaleRunError")
+    stream = run.summary["counters"]["agent"]["received"]["daq/indexing"]
+    written: set[int] = set()
+    for path in segments(run.directory / "tables"):
+        if path.parent.name == "indexing":
+            with contextlib.suppress(TruncatedSegmentError):
+                for _, batch in read_segment(path):
+                    written.update(batch.column("pulse_id").to_pylist())
+    # Lost is at most what was on its way into the process that was killed.
+    assert len(written) >= stream["shots"] - RATE_HZ / 4
 
 
 def test_frames_from_outside_are_analysed(
