@@ -124,7 +124,7 @@ class FrameAnalyser:
         return {
             INDEXING.name: indexing_table(shots, lists, result, hit, measured),
             QUALITY.name: quality_table(shots, spots),
-            SPOTS.name: spot_table(shots, spots, q),
+            SPOTS.name: spot_table(shots, spots, q, result),
             LATTICES.name: lattice_table(shots, result),
         }
 
@@ -192,7 +192,7 @@ class SpotListAnalyser:
         result = self._indexer.index(np.where(hit[:, None, None], frames, np.float32(np.nan)))
         return {
             INDEXING.name: indexing_table(shots, frames, result, hit, np.ones_like(hit)),
-            SPOTS.name: spot_list_table(shots, frames),
+            SPOTS.name: spot_list_table(shots, frames, result),
             LATTICES.name: lattice_table(shots, result),
         }
 

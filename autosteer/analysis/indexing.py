@@ -8,7 +8,9 @@ whether there is one at all, is decided by its evidence (see `autosteer.analysis
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,14 +18,26 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from autosteer.analysis._directions import DirectionSearch, half_sphere
-from autosteer.analysis._mixture import LatticeFit, LatticeModel
+from autosteer.analysis._mixture import LatticeFit, LatticeModel, ray_directions
 from autosteer.analysis._reduction import reduce_basis, rotation_group
 from autosteer.analysis._rotations import RotationScan
+from autosteer.analysis._settings import LatticeSettings
+from autosteer.analysis.indexing_result import (
+    FoundLattices,
+    IndexingResult,
+    Reason,
+    cell_parameter_sigma,
+    rotation_sigma_deg,
+)
 from autosteer.contracts import AnalysisError
-from autosteer.physics import UnitCell, cell_parameters, primitive_transform
+from autosteer.physics import UnitCell, cell_parameters
+
+__all__ = ["Indexer", "IndexingResult", "Reason"]
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+Index = NDArray[np.intp]
+Vectors = NDArray[np.float32]
 
 # Numbers in a work array of the search: half a mebibyte, which a core's own cache holds.
 _TILE_ELEMENTS = 2**17
@@ -41,6 +55,7 @@ _N_LATTICES = 24
 _N_FINALISTS = 2
 _SEARCH_ITERATIONS = 4
 _FINAL_ITERATIONS = 6
+_REFINE_ITERATIONS = 5
 # A fit starts with a third of the spots, but with no fewer than these.
 _FEWEST_FIRST = 10
 # Spots in one row fit a lattice at any angle about that row: this is no orientation.
@@ -49,37 +64,11 @@ _WIDEST_SIGMA_DEG = 3.0
 _WIDEST_SCATTER = 0.9
 # The scatter may settle too wide, outliers taken in: it is tried again from narrower ones.
 _FINAL_SCATTERS = (1.0, 0.5, 0.25)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class IndexingResult:
-    """What indexing found, frame by frame.
-
-    Parameters
-    ----------
-    indexed : ndarray of bool, shape (n_frames,)
-        Whether a lattice was found.
-    lattices : ndarray of float64, shape (n_frames, 3, 3)
-        Cell vectors of the best lattice in rows [angstrom], conventional setting, determinant
-        positive; NaN where none was found.
-    n_indexed_spots : ndarray of int64, shape (n_frames,)
-        Spots that the lattice explains; 0 where none was found.
-    indexed_spots : ndarray of bool, shape (n_frames, n_spots)
-        Which spots these are.
-    orientation_sigma_deg : ndarray of float64, shape (n_frames,)
-        Standard deviation of the orientation: root mean square of the angle by which it is off
-        [deg]; NaN where no lattice was found.
-    log_evidence : ndarray of float64, shape (n_frames,)
-        Natural logarithm of how much better the best lattice explains the spots than chance
-        does, whether it was accepted or not; -inf without spots.
-    """
-
-    indexed: Bool
-    lattices: Float
-    n_indexed_spots: NDArray[np.int64]
-    indexed_spots: Bool
-    orientation_sigma_deg: Float
-    log_evidence: Float
+# A further lattice is looked for where so many spots are left, and this share of all.
+_FEWEST_FURTHER = 8
+_FURTHER_SHARE = 0.1
+# A further lattice this near an earlier one is the same again, seen in its outermost spots.
+_SAME_LATTICE_DEG = 1.0
 
 
 class Indexer:
@@ -105,6 +94,8 @@ class Indexer:
     min_share : float, default 0.1
         Smallest share of a frame's spots that a lattice must explain. It matters where the cell
         given is not that of the crystals: rows of spots may then fit by coincidence.
+    max_lattices : int, default 4
+        Lattices looked for in a frame, one after the other in what spots the others leave.
 
     Raises
     ------
@@ -143,6 +134,7 @@ class Indexer:
         search_spots: int = 96,
         min_spots: int = 5,
         min_share: float = 0.1,
+        max_lattices: int = 4,
     ) -> None:
         for name, value, low, high in (
             ("cell_tolerance", cell_tolerance, 1e-4, 0.1),
@@ -151,6 +143,7 @@ class Indexer:
             ("search_spots", search_spots, 5, 10_000),
             ("min_spots", min_spots, 3, 10_000),
             ("min_share", min_share, 0.0, 1.0),
+            ("max_lattices", max_lattices, 1, 100),
         ):
             if not low <= value <= high:
                 raise AnalysisError(f"{name} is {value}: it must lie within [{low}, {high}]")
@@ -164,14 +157,13 @@ class Indexer:
         self.cell_tolerance = cell_tolerance
         self.min_spots = min_spots
         self.min_share = min_share
+        self.max_lattices = max_lattices
         self._log_threshold = -math.log(false_accept)
         self._search_spots = search_spots
 
-        primitive = cell.primitive_basis()
-        basis, transform = reduce_basis(primitive)
-        # conventional = to_conventional @ reduced
-        self._to_conventional = np.linalg.inv(transform @ primitive_transform(cell.centering))
+        basis, transform = reduce_basis(cell.primitive_basis())
         rotations = rotation_group(basis)
+        self._settings = LatticeSettings.of_cell(cell, transform, cell_tolerance)
         length = float(np.linalg.norm(basis[0]))
         # At the search resolution neighbouring grid points differ by a third of a fringe.
         phase_step = _SEARCH_RESOLUTION_ANGSTROM / 3
@@ -213,7 +205,7 @@ class Indexer:
         Returns
         -------
         IndexingResult
-            The best lattice of each frame.
+            The lattices of each frame, best first.
 
         Raises
         ------
@@ -226,28 +218,54 @@ class Indexer:
                 f"q has shape {spots.shape}: spot lists must have the shape "
                 "(n_frames, n_spots, 3), padded with NaN"
             )
-        n_frames, width, _ = spots.shape
-        result = _empty_result(n_frames, width)
-        if width == 0:
-            return result
         length = np.linalg.norm(spots, axis=2)
         length[~(length < _LONGEST_Q) | (length == 0)] = np.inf
-        order = np.argsort(length, axis=1, kind="stable")
         n_spots = np.isfinite(length).sum(axis=1)
+        frames = np.flatnonzero(n_spots >= self.min_spots)
+        reason = np.full(len(spots), Reason.TOO_FEW_SPOTS, dtype=np.uint8)
+        log_evidence = np.full(len(spots), -np.inf)
+        rounds: list[_Round] = []
+        left = length.copy()
+        while len(frames) and len(rounds) < self.max_lattices:
+            tried = self._index(spots, left, frames)
+            if not rounds:
+                reason[tried.frame] = tried.reason
+                log_evidence[tried.frame] = tried.log_evidence
+            accepted = tried.select(tried.reason == Reason.INDEXED)
+            for earlier in rounds:
+                accepted = accepted.select(~self._repeats(accepted, earlier))
+            if not len(accepted.frame):
+                break
+            rounds.append(accepted)
+            # What a lattice explains is taken out, and the rest searched for another one.
+            left[accepted.frame] = np.where(accepted.member, np.inf, left[accepted.frame])
+            n_left = np.isfinite(left[accepted.frame]).sum(axis=1)
+            enough = np.maximum(_FEWEST_FURTHER, _FURTHER_SHARE * n_spots[accepted.frame])
+            frames = accepted.frame[n_left >= enough]
+        return self._collect(spots, rounds, reason, log_evidence)
+
+    def _index(self, spots: Vectors, length: NDArray[np.float32], frames: Index) -> _Round:
+        """Look for one lattice in each frame, among the spots whose length is finite."""
+        order = np.argsort(length[frames], axis=1, kind="stable")
+        n_spots = np.isfinite(length[frames]).sum(axis=1)
         # Frames of like length go together, so that little of a chunk is padding.
-        frames = np.argsort(n_spots, kind="stable")
-        frames = frames[n_spots[frames] >= self.min_spots]
-        while len(frames):
-            size = _CHUNK_SPOTS // min(int(n_spots[frames[0]]), self._search_spots)
+        row = np.argsort(n_spots, kind="stable")
+        parts = []
+        while len(row):
+            size = _CHUNK_SPOTS // min(int(n_spots[row[0]]), self._search_spots)
             size = min(max(size, 1), _CHUNK_FRAMES)
-            chunk, frames = frames[:size], frames[size:]
+            chunk, row = row[:size], row[size:]
             rank = order[chunk, : int(n_spots[chunk[-1]])]
-            packed = np.take_along_axis(spots[chunk], rank[..., None], axis=1)
+            packed = np.take_along_axis(spots[frames[chunk]], rank[..., None], axis=1)
             packed[np.arange(rank.shape[1]) >= n_spots[chunk, None]] = 0.0
             with torch.inference_mode():
                 fit = self._fit(torch.from_numpy(packed).to(self._device))
-                self._store(result, fit, chunk, rank, n_spots[chunk])
-        return result
+            member = np.zeros((len(chunk), spots.shape[1]), dtype=np.bool_)
+            explained = (fit.membership[:, 0] > 0.5).cpu().numpy()
+            np.put_along_axis(member, rank, explained, axis=1)
+            parts.append(self._judge(fit, frames[chunk], member, n_spots[chunk]))
+        joined = _Round.join(parts)
+        return joined.select(np.argsort(joined.frame))
 
     def _fit(self, q: Tensor) -> LatticeFit:
         """Find the best lattice of each frame; spots by length, padding zero."""
@@ -260,74 +278,122 @@ class Indexer:
             n_iterations=_SEARCH_ITERATIONS,
             n_spots_first=max(_FEWEST_FIRST, searched.shape[1] // 3),
         ).best(_N_FINALISTS)
-        return self._model.fit(
+        second = self._model.fit(
             q,
             first.reciprocal.repeat(1, len(_FINAL_SCATTERS), 1, 1),
             sigma=torch.cat([first.sigma * factor for factor in _FINAL_SCATTERS], dim=1),
             n_iterations=_FINAL_ITERATIONS,
             n_spots_first=searched.shape[1],
-        ).best(1)
+        ).best(_N_FINALISTS)
+        return self._model.refine(q, ray_directions(q), second, _REFINE_ITERATIONS).best(1)
 
-    def _store(
-        self,
-        result: IndexingResult,
-        fit: LatticeFit,
-        chunk: NDArray[np.intp],
-        rank: NDArray[np.intp],
-        n_spots: NDArray[np.intp],
-    ) -> None:
-        """Decide on the fits of some frames and write them into the result."""
+    def _judge(self, fit: LatticeFit, frame: Index, member: Bool, n_spots: Index) -> _Round:
+        """Decide on the best fit of each of some frames."""
         reciprocal = fit.reciprocal[:, 0].double()
-        lattices = self._to_conventional @ torch.linalg.inv_ex(reciprocal).inverse.cpu().numpy()
-        evidence = fit.log_evidence[:, 0].cpu().numpy()
-        member = (fit.membership[:, 0] > 0.5).cpu().numpy()
+        primitive = torch.linalg.inv_ex(reciprocal).inverse.cpu().numpy()
+        basis = self._settings.canonical(primitive)
         covariance = torch.linalg.inv_ex(fit.information[:, 0]).inverse.cpu().numpy()
-        sigma = np.degrees(np.sqrt(_rotation_variance(covariance)))
-        accepted = (
-            (evidence >= self._log_threshold)
-            & (sigma <= _WIDEST_SIGMA_DEG)
-            & (fit.sigma[:, 0].cpu().numpy() < _WIDEST_SCATTER * self._model.widest_sigma)
-            & (member.sum(axis=1) >= self.min_share * n_spots)
-            & self._within_tolerance(lattices)
+        across = fit.sigma[:, 0].double().cpu().numpy()
+        along = fit.sigma_along[:, 0].double().cpu().numpy()
+        evidence = fit.log_evidence[:, 0].cpu().numpy()
+        scatter = np.sqrt((2 * across**2 + along**2) / 3)
+        reason = np.select(
+            [
+                evidence < self._log_threshold,
+                rotation_sigma_deg(covariance) > _WIDEST_SIGMA_DEG,
+                scatter > _WIDEST_SCATTER * self._model.widest_sigma,
+                member.sum(axis=1) < self.min_share * n_spots,
+                self._deviation(basis) > self.cell_tolerance,
+            ],
+            [
+                Reason.NO_LATTICE,
+                Reason.UNDETERMINED,
+                Reason.DIFFUSE,
+                Reason.TOO_SMALL_SHARE,
+                Reason.OTHER_CELL,
+            ],
+            Reason.INDEXED,
         )
-        member &= accepted[:, None]
+        return _Round(frame, basis, covariance, across, along, evidence, member, reason)
 
-        result.indexed[chunk] = accepted
-        result.lattices[chunk] = np.where(accepted[:, None, None], lattices, np.nan)
-        result.n_indexed_spots[chunk] = member.sum(axis=1)
-        result.indexed_spots[chunk[:, None], rank] = member
-        result.orientation_sigma_deg[chunk] = np.where(accepted, sigma, np.nan)
-        result.log_evidence[chunk] = evidence
-
-    def _within_tolerance(self, lattices: Float) -> Bool:
-        """Whether cells agree with the known one."""
+    def _deviation(self, lattices: Float) -> Float:
+        """Largest deviation from the known cell: of lengths relative, of angles in radians."""
         parameters = cell_parameters(lattices)
         lengths = np.abs(parameters[:, :3] / np.array(self.cell.lengths) - 1)
         angles = np.abs(np.radians(parameters[:, 3:] - np.array(self.cell.angles)))
-        deviation = np.concatenate([lengths, angles], axis=1).max(axis=1)
-        return np.asarray(deviation <= self.cell_tolerance, dtype=np.bool_)
+        return np.asarray(np.concatenate([lengths, angles], axis=1).max(axis=1))
+
+    def _repeats(self, found: _Round, earlier: _Round) -> Bool:
+        """Say which lattices have the orientation of an earlier one of the same frame."""
+        # Frames of a later round are among those of every earlier one, both in order.
+        same = earlier.basis[np.searchsorted(earlier.frame, found.frame)]
+        angle = self._settings.misorientation_deg(found.basis, same)
+        return np.asarray(angle < _SAME_LATTICE_DEG)
+
+    def _collect(
+        self,
+        spots: Vectors,
+        rounds: Sequence[_Round],
+        reason: NDArray[np.uint8],
+        log_evidence: Float,
+    ) -> IndexingResult:
+        """Put the lattices of all rounds together, and index the spots by them."""
+        n_frames, width = spots.shape[:2]
+        spot_lattice = np.full((n_frames, width), -1, dtype=np.int64)
+        best = np.full(n_frames, -1, dtype=np.int64)
+        hkl = np.zeros((n_frames, width, 3), dtype=np.int32)
+        residual = np.full((n_frames, width), np.nan, dtype=np.float32)
+        if not rounds:
+            found = FoundLattices.none()
+            return IndexingResult(found, best, reason, log_evidence, spot_lattice, hkl, residual)
+        found = FoundLattices.join([one.lattices() for one in rounds])
+        member = np.concatenate([one.member for one in rounds])
+        # Rounds stand behind each other: sorted by frame, the earlier round comes first.
+        order = np.argsort(found.frame, kind="stable")
+        found, member = found.select(order), member[order]
+        first = np.flatnonzero(np.diff(found.frame, prepend=-1))
+        best[found.frame[first]] = first
+        lattice, spot = np.nonzero(member)
+        frame = found.frame[lattice]
+        spot_lattice[frame, spot] = lattice
+        hkl[frame, spot], residual[frame, spot] = self._settings.miller_indices(
+            found.basis[lattice], spots[frame, spot]
+        )
+        return IndexingResult(found, best, reason, log_evidence, spot_lattice, hkl, residual)
 
 
-def _empty_result(n_frames: int, n_spots: int) -> IndexingResult:
-    """Return the result of frames in which nothing was found."""
-    return IndexingResult(
-        indexed=np.zeros(n_frames, dtype=np.bool_),
-        lattices=np.full((n_frames, 3, 3), np.nan),
-        n_indexed_spots=np.zeros(n_frames, dtype=np.int64),
-        indexed_spots=np.zeros((n_frames, n_spots), dtype=np.bool_),
-        orientation_sigma_deg=np.full(n_frames, np.nan),
-        log_evidence=np.full(n_frames, -np.inf),
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Round:
+    """One lattice for each of k frames."""
 
+    frame: Index
+    basis: Float
+    covariance: Float
+    across_sigma: Float
+    along_sigma: Float
+    log_evidence: Float
+    member: Bool
+    reason: Index
 
-def _rotation_variance(covariance: Float) -> Float:
-    """Sum of the variances of the rotations (m_ji - m_ij) / 2 in linear maps m, row by row."""
-    total: Float = np.zeros(len(covariance))
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        upper, lower = 3 * i + j, 3 * j + i
-        total += (
-            covariance[:, upper, upper]
-            + covariance[:, lower, lower]
-            - 2 * covariance[:, upper, lower]
-        ) / 4
-    return total
+    def select(self, index: Index | Bool) -> Self:
+        """Keep some frames, in the order given."""
+        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Put frames behind each other."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def lattices(self) -> FoundLattices:
+        """Return the lattices without what only the search needs."""
+        return FoundLattices(
+            frame=self.frame.astype(np.int64),
+            basis=self.basis,
+            n_spots=self.member.sum(axis=1),
+            orientation_sigma_deg=rotation_sigma_deg(self.covariance),
+            cell_sigma=cell_parameter_sigma(self.basis, self.covariance),
+            position_sigma=self.across_sigma,
+            excitation_sigma=self.along_sigma,
+            log_evidence=self.log_evidence,
+        )

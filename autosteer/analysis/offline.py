@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.analysis.frames import FileGeometry, FrameSource, batches
-from autosteer.analysis.indexing import Indexer, IndexingResult
+from autosteer.analysis.indexing import Indexer
+from autosteer.analysis.indexing_result import IndexingResult, Reason
+from autosteer.analysis.results import CELL_COLUMNS, basis_columns
 from autosteer.analysis.spots import SpotFinder, Spots
 from autosteer.contracts import AnalysisError
 from autosteer.physics import Detector, cell_parameters
@@ -190,7 +192,7 @@ def geometry_of_frames(
             f"{wavelength_angstrom} angstrom must be positive"
         )
     detector = Detector.flat(source.frame_shape[1:], pixel_um / 1000, distance_mm, beam_center_px)
-    return FileGeometry(detector, np.full(source.n_frames, wavelength_angstrom))
+    return FileGeometry.of_panels(detector, np.full(source.n_frames, wavelength_angstrom))
 
 
 def spot_columns(found: Sequence[SpotBatch]) -> dict[str, NDArray[Any]]:
@@ -227,8 +229,9 @@ def lattice_columns(found: Sequence[LatticeBatch]) -> dict[str, NDArray[Any]]:
     Returns
     -------
     dict of str to ndarray
-        Columns ``path``, ``frame``, ``n_spots``, ``indexed``, ``n_indexed_spots``, cell
-        ``a`` ... ``gamma``, ``orientation_sigma_deg`` and cell vectors ``a_x`` ... ``c_z``.
+        Columns ``path``, ``frame``, ``n_spots``, ``indexed``, ``n_lattices``,
+        ``n_indexed_spots``, cell ``a`` ... ``gamma``, ``orientation_sigma_deg``, ``reason`` and
+        cell vectors ``a_x`` ... ``c_z`` of the best lattice.
     """
     lattices = np.concatenate([one.result.lattices for one in found])
     columns: dict[str, NDArray[Any]] = {
@@ -236,14 +239,15 @@ def lattice_columns(found: Sequence[LatticeBatch]) -> dict[str, NDArray[Any]]:
         "frame": np.concatenate([one.first_frame + np.arange(len(one.n_spots)) for one in found]),
         "n_spots": np.concatenate([one.n_spots for one in found]),
     }
-    for name in ("indexed", "n_indexed_spots"):
+    for name in ("indexed", "n_lattices", "n_indexed_spots"):
         columns[name] = np.concatenate([getattr(one.result, name) for one in found])
     parameters = cell_parameters(lattices).T
-    columns.update(zip(("a", "b", "c", "alpha", "beta", "gamma"), parameters, strict=True))
+    columns.update(zip(CELL_COLUMNS, parameters, strict=True))
     columns["orientation_sigma_deg"] = np.concatenate([
         one.result.orientation_sigma_deg for one in found
     ])
-    for row, vector in enumerate("abc"):
-        for column, axis in enumerate("xyz"):
-            columns[f"{vector}_{axis}"] = lattices[:, row, column]
+    columns["reason"] = np.concatenate([
+        [Reason(reason).name.lower() for reason in one.result.reason] for one in found
+    ])
+    columns.update(basis_columns(lattices))
     return columns

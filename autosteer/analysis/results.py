@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autosteer.analysis.indexing import IndexingResult
+from autosteer.analysis._items import number_within
+from autosteer.analysis.indexing_result import IndexingResult
 from autosteer.analysis.spots import Spots
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, make_batch
 from autosteer.physics import cell_parameters
@@ -17,7 +18,9 @@ from autosteer.physics import cell_parameters
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-_CELL_COLUMNS = ("a", "b", "c", "alpha", "beta", "gamma")
+CELL_COLUMNS = ("a", "b", "c", "alpha", "beta", "gamma")
+"""Cell parameters by column."""
+
 # The outermost spots of a frame are left out where they are this share, and at least two.
 _OUTERMOST_SHARE = 50
 
@@ -110,12 +113,13 @@ def indexing_table(
         "n_spots": _nullable(n_spots, measured, pa.uint32()),
         "hit": _nullable(hit, measured, pa.bool_()),
         "indexed": _nullable(result.indexed, measured, pa.bool_()),
-        "n_lattices": _nullable(result.indexed, measured, pa.uint32()),
+        "n_lattices": _nullable(result.n_lattices, measured, pa.uint32()),
         "n_indexed_spots": _nullable(result.n_indexed_spots, result.indexed, pa.uint32()),
         "resolution_angstrom": np.where(hit, resolution_limit(q), np.nan),
         "orientation_sigma_deg": result.orientation_sigma_deg,
+        "reason": _nullable(result.reason, measured, pa.uint8()),
     }
-    columns.update(zip(_CELL_COLUMNS, parameters.T, strict=True))
+    columns.update(zip(CELL_COLUMNS, parameters.T, strict=True))
     return make_batch(INDEXING, columns)
 
 
@@ -145,7 +149,9 @@ def quality_table(shots: Shots, spots: Spots) -> pa.RecordBatch:
     )
 
 
-def spot_table(shots: Shots, spots: Spots, q: NDArray[Any]) -> pa.RecordBatch:
+def spot_table(
+    shots: Shots, spots: Spots, q: NDArray[Any], result: IndexingResult
+) -> pa.RecordBatch:
     """Make the table ``spots``, one row per spot.
 
     Parameters
@@ -156,12 +162,15 @@ def spot_table(shots: Shots, spots: Spots, q: NDArray[Any]) -> pa.RecordBatch:
         The n spots of their frames.
     q : ndarray of float, shape (n, 3)
         Scattering vector of each spot [1/angstrom].
+    result : IndexingResult
+        What indexing found in the lists of these spots.
 
     Returns
     -------
     pyarrow.RecordBatch
         The table.
     """
+    item = number_within(spots.frame)
     return make_batch(
         SPOTS,
         {
@@ -173,11 +182,12 @@ def spot_table(shots: Shots, spots: Spots, q: NDArray[Any]) -> pa.RecordBatch:
             "sigma": spots.sigma,
             "n_pixels": spots.n_pixels,
             **_vector_columns(q),
+            **_index_columns(result, spots.frame, item),
         },
     )
 
 
-def spot_list_table(shots: Shots, q: NDArray[Any]) -> pa.RecordBatch:
+def spot_list_table(shots: Shots, q: NDArray[Any], result: IndexingResult) -> pa.RecordBatch:
     """Make the table ``spots`` of spots that came without pixels.
 
     Parameters
@@ -186,14 +196,23 @@ def spot_list_table(shots: Shots, q: NDArray[Any]) -> pa.RecordBatch:
         The shots.
     q : ndarray of float, shape (n_shots, n_spots, 3)
         Scattering vectors, padded with NaN [1/angstrom].
+    result : IndexingResult
+        What indexing found in these lists.
 
     Returns
     -------
     pyarrow.RecordBatch
-        The table; all but the scattering vectors is null.
+        The table; what takes pixels to know is null.
     """
     frame, spot = np.nonzero(np.isfinite(q).all(axis=2))
-    return make_batch(SPOTS, {**_item_keys(shots, frame), **_vector_columns(q[frame, spot])})
+    return make_batch(
+        SPOTS,
+        {
+            **_item_keys(shots, frame),
+            **_vector_columns(q[frame, spot]),
+            **_index_columns(result, frame, spot),
+        },
+    )
 
 
 def lattice_table(shots: Shots, result: IndexingResult) -> pa.RecordBatch:
@@ -211,20 +230,44 @@ def lattice_table(shots: Shots, result: IndexingResult) -> pa.RecordBatch:
     pyarrow.RecordBatch
         The table.
     """
-    frame = np.flatnonzero(result.indexed)
-    lattices = result.lattices[frame]
+    found = result.found
     return make_batch(
         LATTICES,
         {
-            **_item_keys(shots, frame),
+            **_item_keys(shots, found.frame),
+            **basis_columns(found.basis),
+            "n_indexed_spots": found.n_spots,
+            **dict(zip(CELL_COLUMNS, cell_parameters(found.basis).T, strict=True)),
             **{
-                f"{vector}_{axis}": lattices[:, row, column]
-                for row, vector in enumerate("abc")
-                for column, axis in enumerate("xyz")
+                f"{name}_sigma": sigma
+                for name, sigma in zip(CELL_COLUMNS, found.cell_sigma.T, strict=True)
             },
-            "n_indexed_spots": result.n_indexed_spots[frame],
+            "orientation_sigma_deg": found.orientation_sigma_deg,
+            "position_sigma": found.position_sigma,
+            "excitation_sigma": found.excitation_sigma,
+            "chance_probability": found.chance_probability,
         },
     )
+
+
+def basis_columns(basis: Float) -> dict[str, Float]:
+    """Name the components of cell vectors.
+
+    Parameters
+    ----------
+    basis : ndarray of float64, shape (n, 3, 3)
+        Cell vectors in rows [angstrom].
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``a_x`` ... ``c_z``.
+    """
+    return {
+        f"{vector}_{axis}": basis[:, row, column]
+        for row, vector in enumerate("abc")
+        for column, axis in enumerate("xyz")
+    }
 
 
 def _nullable(values: NDArray[Any], known: Bool, dtype: pa.DataType) -> pa.Array:
@@ -234,10 +277,25 @@ def _nullable(values: NDArray[Any], known: Bool, dtype: pa.DataType) -> pa.Array
 
 def _item_keys(shots: Shots, frame: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """Pulse id and running number of items that are sorted by frame."""
-    item = np.arange(len(frame)) - np.searchsorted(frame, frame, side="left")
-    return {"pulse_id": shots.pulse_ids[frame], "item": item}
+    return {"pulse_id": shots.pulse_ids[frame], "item": number_within(frame)}
 
 
 def _vector_columns(q: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Components of scattering vectors by column name."""
     return {f"q_{axis}": q[:, column] for column, axis in enumerate("xyz")}
+
+
+def _index_columns(
+    result: IndexingResult, frame: NDArray[np.int64], spot: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Lattice, Miller indices and residuals of spots."""
+    lattice = result.spot_lattice[frame, spot]
+    known = lattice >= 0
+    # With a last entry for the spots that belong to no lattice.
+    item = np.append(number_within(result.found.frame), 0)[lattice]
+    hkl = result.hkl[frame, spot]
+    return {
+        "lattice": _nullable(item, known, pa.uint32()),
+        **{name: _nullable(hkl[:, axis], known, pa.int32()) for axis, name in enumerate("hkl")},
+        "residual": result.residual[frame, spot],
+    }

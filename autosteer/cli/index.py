@@ -182,7 +182,7 @@ def _print_table(columns: Mapping[str, NDArray[Any]]) -> None:
 
     table = Table(box=None, padding=(0, 2))
     table.add_column("file", no_wrap=True)
-    for heading in ("frame", "spots", "indexed", "on lattice", "cell", "sigma (deg)"):
+    for heading in ("frame", "spots", "lattices", "on the best", "cell", "sigma (deg)"):
         table.add_column(heading, justify="right")
     for row in range(len(columns["frame"])):
         cells = [Path(columns["path"][row]).name]
@@ -190,10 +190,11 @@ def _print_table(columns: Mapping[str, NDArray[Any]]) -> None:
         if columns["indexed"][row]:
             lengths = " ".join(f"{columns[name][row]:.2f}" for name in ("a", "b", "c"))
             angles = " ".join(f"{columns[name][row]:.2f}" for name in ("alpha", "beta", "gamma"))
-            cells += ["yes", str(columns["n_indexed_spots"][row]), f"{lengths}  {angles}"]
+            cells += [str(columns[name][row]) for name in ("n_lattices", "n_indexed_spots")]
+            cells += [f"{lengths}  {angles}"]
             cells += [f"{columns['orientation_sigma_deg'][row]:.3f}"]
         else:
-            cells += ["no", "", "", ""]
+            cells += ["0", "", columns["reason"][row].replace("_", " "), ""]
         table.add_row(*cells)
     wide_console().print(table)
     print_line(f"indexed {int(columns['indexed'].sum())} of {len(columns['frame'])} frames")

@@ -138,6 +138,7 @@ INDEXING = shot_kind(
         column("beta", _F4, "deg", "cell angle beta of the best lattice"),
         column("gamma", _F4, "deg", "cell angle gamma of the best lattice"),
         column("orientation_sigma_deg", _F4, "deg", "standard deviation of the orientation"),
+        column("reason", pa.uint8(), "1", "why there is no lattice; 0 where there is one"),
         column("result_latency_s", _F4, "s", "exposure to the result leaving the worker"),
     ],
 )
@@ -185,6 +186,9 @@ SPOTS = item_kind(
         column("q_x", _F4, "1/angstrom", "scattering vector, x"),
         column("q_y", _F4, "1/angstrom", "scattering vector, y"),
         column("q_z", _F4, "1/angstrom", "scattering vector, z"),
+        column("lattice", _U4, "1", "item of the lattice to which the spot belongs"),
+        *(column(index, pa.int32(), "1", f"Miller index {index}") for index in "hkl"),
+        column("residual", _F4, "1/angstrom", "distance from the lattice point"),
     ],
 )
 
@@ -197,6 +201,16 @@ LATTICES = item_kind(
             for axis in "xyz"
         ),
         column("n_indexed_spots", _U4, "1", "spots that this lattice explains"),
+        *(
+            column(f"{name}{suffix}", _F4, unit, f"{text} {name}")
+            for suffix, text in (("", "cell parameter"), ("_sigma", "standard deviation of"))
+            for names, unit in ((("a", "b", "c"), "angstrom"), (("alpha", "beta", "gamma"), "deg"))
+            for name in names
+        ),
+        column("orientation_sigma_deg", _F4, "deg", "standard deviation of the orientation"),
+        column("position_sigma", _F4, "1/angstrom", "scatter of the spots across their rays"),
+        column("excitation_sigma", _F4, "1/angstrom", "scatter of the spots along their rays"),
+        column("chance_probability", _F4, "1", "bound on chance doing as well"),
     ],
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autosteer.analysis.indexing import Indexer, IndexingResult
+from autosteer.analysis.indexing import Indexer, IndexingResult, Reason
 from autosteer.contracts import AnalysisError
 from autosteer.physics import UnitCell, cell_parameters, primitive_transform
 from tests.analysis.simulated_spots import (
@@ -16,6 +16,7 @@ from tests.analysis.simulated_spots import (
     RHOMBOHEDRAL,
     THERMOLYSIN,
     TRICLINIC,
+    Stills,
     misorientation_deg,
     random_lattice,
     reflections,
@@ -86,21 +87,125 @@ def test_false_accepts_stay_below_their_bound(cell: UnitCell, n_spots: int) -> N
     assert Indexer(cell).index(lists).indexed.mean() <= 0.01
 
 
-def test_a_second_lattice_does_not_hide_the_first() -> None:
-    rng = np.random.default_rng(3)
-    q = np.full((40, 60, 3), np.nan, dtype=np.float32)
-    truth = np.empty((40, 2, 3, 3))
-    for frame in range(40):
-        for which, n_spots in enumerate((35, 25)):
-            truth[frame, which] = random_lattice(LYSOZYME, rng)
-            spots = reflections(LYSOZYME, truth[frame, which], rng)[:n_spots]
-            q[frame, 35 * which : 35 * which + len(spots)] = spots
-    result = Indexer(LYSOZYME).index(q)
-    angles = [misorientation_deg(result.lattices, truth[:, i], LYSOZYME) for i in range(2)]
-    assert (np.fmin(*angles) < 0.5).mean() >= 0.95
-    # The stronger one wins as a rule, and the spots of the other one do not count as its own.
-    assert (angles[0] < 0.5).mean() >= 0.85
-    assert np.median(result.n_indexed_spots[angles[0] < 0.5]) <= 40
+def overlaid(cell: UnitCell, n_frames: int, counts: tuple[int, ...], seed: int) -> Stills:
+    """Simulate frames with several crystals; the lattices are (n_frames, n_crystals, 3, 3)."""
+    rng = np.random.default_rng(seed)
+    q = np.full((n_frames, sum(counts), 3), np.nan, dtype=np.float32)
+    truth = np.empty((n_frames, len(counts), 3, 3))
+    for frame in range(n_frames):
+        parts = []
+        for which, n_spots in enumerate(counts):
+            truth[frame, which] = random_lattice(cell, rng)
+            parts.append(reflections(cell, truth[frame, which], rng)[:n_spots])
+        spots = rng.permutation(np.concatenate(parts))
+        q[frame, : len(spots)] = spots
+    return Stills(q, truth)
+
+
+@pytest.mark.parametrize("cell", [LYSOZYME, TRICLINIC], ids=by_cell)
+@pytest.mark.parametrize("counts", [(35, 25), (20, 20, 20)])
+def test_all_lattices_of_a_frame_are_found(cell: UnitCell, counts: tuple[int, ...]) -> None:
+    stills = overlaid(cell, 40, counts, seed=3)
+    result = Indexer(cell).index(stills.q)
+    found = np.zeros(stills.lattices.shape[:2], dtype=bool)
+    for which in range(len(counts)):
+        truth = stills.lattices[result.frame_index, which]
+        right = misorientation_deg(result.all_lattices, truth, cell) < 0.5
+        found[result.frame_index[right], which] = True
+    assert found.all(axis=1).mean() >= 0.95
+    assert len(result.all_lattices) <= 1.05 * found.size
+    assert (np.diff(result.frame_index) >= 0).all()
+    np.testing.assert_array_equal(result.n_lattices, np.bincount(result.frame_index, minlength=40))
+    # A spot belongs to one lattice only, and each lattice counts its own.
+    counted = np.bincount(result.spot_lattice[result.spot_lattice >= 0])
+    np.testing.assert_array_equal(counted, result.found.n_spots)
+    np.testing.assert_array_equal(result.all_lattices[result.best], result.lattices)
+
+
+def test_no_more_lattices_are_looked_for_than_wanted() -> None:
+    stills = overlaid(LYSOZYME, 10, (30, 30), seed=4)
+    result = Indexer(LYSOZYME, max_lattices=1).index(stills.q)
+    assert (result.n_lattices == 1).all()
+
+
+@pytest.mark.parametrize("cell", [LYSOZYME, MONOCLINIC_C, RHOMBOHEDRAL], ids=by_cell)
+def test_spots_are_indexed(cell: UnitCell) -> None:
+    stills = simulate_stills(cell, 20, 40, outliers=0.2, seed=14)
+    result = Indexer(cell).index(stills.q)
+    own = result.spot_lattice >= 0
+    np.testing.assert_array_equal(own, np.isfinite(result.residual))
+    assert not result.hkl[~own].any()
+    reciprocal = np.linalg.inv(result.lattices[np.nonzero(own)[0]])
+    nodes = np.einsum("nij,nj->ni", reciprocal, result.hkl[own].astype(float))
+    distance = np.linalg.norm(nodes - stills.q[own], axis=1)
+    np.testing.assert_allclose(distance, result.residual[own], atol=1e-6)
+    assert np.median(distance) < 1.5e-3
+    primitive = result.hkl[own] @ primitive_transform(cell.centering).T
+    assert (np.abs(primitive - np.rint(primitive)) < 1e-6).all()
+
+
+def test_equivalent_orientations_are_reported_as_one() -> None:
+    rng = np.random.default_rng(15)
+    lattice = random_lattice(LYSOZYME, rng)
+    spots = reflections(LYSOZYME, lattice, rng)[:40]
+    # Turning the crystal by one of its own rotations changes nothing but the labels.
+    result = Indexer(LYSOZYME).index(np.stack([spots, spots[::-1]]))
+    np.testing.assert_allclose(result.lattices[0], result.lattices[1], atol=1e-3)
+    turned = np.linalg.inv(LYSOZYME.basis()) @ result.lattices[0]
+    quarter = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    flipped = np.diag([1.0, -1, -1])
+    for rotation in (quarter, quarter @ quarter, flipped, flipped @ quarter):
+        assert np.trace(rotation @ turned) <= np.trace(turned)
+
+
+def test_a_nearly_symmetric_cell_keeps_its_angle() -> None:
+    cell = UnitCell(50, 65, 80, 90, 91.5, 90)
+    stills = simulate_stills(cell, 40, 60, seed=16)
+    result = Indexer(cell).index(stills.q)
+    assert result.indexed.all()
+    beta = cell_parameters(result.lattices)[:, 4]
+    assert (beta > 90.4).mean() >= 0.95
+    assert np.median(beta) == pytest.approx(91.5, abs=0.1)
+
+
+def test_cell_sigma_is_honest() -> None:
+    stills = simulate_stills(TRICLINIC, 150, 60, seed=17)
+    result = Indexer(TRICLINIC).index(stills.q)
+    assert result.indexed.all()
+    deviation = cell_parameters(result.lattices) - cell_parameters(stills.lattices)
+    pull = np.sqrt(np.mean((deviation / result.found.cell_sigma) ** 2, axis=0))
+    assert (pull > 0.7).all()
+    assert (pull < 1.4).all()
+
+
+def test_a_frame_without_a_lattice_says_why() -> None:
+    q = np.full((4, 30, 3), np.nan, dtype=np.float32)
+    rng = np.random.default_rng(18)
+    stills = simulate_stills(LYSOZYME, 2, 30, seed=18)
+    q[0, :4] = stills.q[0, :4]
+    q[1] = scramble(stills.q[0], rng)
+    q[2, :20] = np.arange(1, 21)[:, None] * np.array([1 / 79.1, 0, 0])
+    q[3] = stills.q[1]
+    reasons = [Reason(reason) for reason in Indexer(LYSOZYME).index(q).reason]
+    assert reasons == [
+        Reason.TOO_FEW_SPOTS,
+        Reason.NO_LATTICE,
+        Reason.UNDETERMINED,
+        Reason.INDEXED,
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "lengths", [(117, 223, 308), (281, 281, 165)], ids=lambda lengths: f"{lengths[2]}"
+)
+@pytest.mark.parametrize(("n_spots", "outliers"), [(60, 0.0), (200, 0.0), (100, 0.3)])
+def test_large_cells(lengths: tuple[float, float, float], n_spots: int, outliers: float) -> None:
+    cell = UnitCell(*lengths, 90, 90, 120 if lengths[0] == lengths[1] else 90)
+    stills = simulate_stills(cell, 30, n_spots, outliers=outliers, seed=n_spots)
+    result = Indexer(cell).index(stills.q)
+    right = misorientation_deg(result.lattices, stills.lattices, cell) < 0.5
+    assert right.mean() >= 0.9
 
 
 def test_result_is_a_conventional_right_handed_cell() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autosteer.analysis.indexing import IndexingResult
+from autosteer.analysis.indexing_result import FoundLattices, IndexingResult
 from autosteer.analysis.results import (
     Shots,
     indexing_table,
@@ -23,16 +23,25 @@ NAN = float("nan")
 
 
 def result() -> IndexingResult:
-    """Shot 0 has a lattice, shot 1 none, shot 2 was not measured."""
-    lattices = np.full((3, 3, 3), np.nan)
-    lattices[0] = np.diag([30.0, 40.0, 50.0])
+    """Shot 0 has two lattices, shot 1 none, shot 2 was not measured."""
+    found = FoundLattices(
+        frame=np.array([0, 0]),
+        basis=np.stack([np.diag([30.0, 40.0, 50.0]), np.diag([31.0, 41.0, 51.0])]),
+        n_spots=np.array([2, 1]),
+        orientation_sigma_deg=np.array([0.1, 0.2]),
+        cell_sigma=np.arange(12.0).reshape(2, 6),
+        position_sigma=np.array([1e-4, 2e-4]),
+        excitation_sigma=np.array([3e-4, 4e-4]),
+        log_evidence=np.array([30.0, np.log(8)]),
+    )
     return IndexingResult(
-        indexed=np.array([True, False, False]),
-        lattices=lattices,
-        n_indexed_spots=np.array([2, 0, 0]),
-        indexed_spots=np.zeros((3, 3), dtype=bool),
-        orientation_sigma_deg=np.array([0.1, NAN, NAN]),
+        found=found,
+        best=np.array([0, -1, -1]),
+        reason=np.array([0, 2, 1], np.uint8),
         log_evidence=np.array([30.0, -1.0, -np.inf]),
+        spot_lattice=np.array([[0, 1, 0], [-1, -1, -1], [-1, -1, -1]]),
+        hkl=np.array([[[1, 2, 3], [4, 5, 6], [7, 8, 9]], *[[[0] * 3] * 3] * 2], np.int32),
+        residual=np.array([[0.1, 0.2, 0.3], [NAN] * 3, [NAN] * 3], np.float32),
     )
 
 
@@ -53,7 +62,8 @@ def test_indexing_table_has_null_where_nothing_is_known() -> None:
     assert rows["n_spots"] == [3, 1, None]
     assert rows["hit"] == [True, False, None]
     assert rows["indexed"] == [True, False, None]
-    assert rows["n_lattices"] == [1, 0, None]
+    assert rows["n_lattices"] == [2, 0, None]
+    assert rows["reason"] == [0, 2, None]
     assert rows["n_indexed_spots"] == [2, None, None]
     assert rows["resolution_angstrom"][0] == 4.0
     assert [rows[name][0] for name in ("a", "b", "c", "alpha")] == [30, 40, 50, 90]
@@ -63,18 +73,28 @@ def test_indexing_table_has_null_where_nothing_is_known() -> None:
 
 
 def test_item_tables_number_their_items_by_shot() -> None:
-    batch = spot_list_table(SHOTS, lists())
+    batch = spot_list_table(SHOTS, lists(), result())
     assert batch.schema.equals(SPOTS.schema)
     rows = batch.to_pydict()
     assert rows["pulse_id"] == [7, 7, 7, 9]
     assert rows["item"] == [0, 1, 2, 0]
     assert rows["q_y"] == pytest.approx([0, 0.2, 0, 0])
     assert rows["intensity"] == [None] * 4
+    assert rows["lattice"] == [0, 1, 0, None]
+    assert rows["h"] == [1, 4, 7, None]
+    assert rows["l"] == [3, 6, 9, None]
+    assert rows["residual"][:3] == pytest.approx([0.1, 0.2, 0.3])
     batch = lattice_table(SHOTS, result())
     assert batch.schema.equals(LATTICES.schema)
-    assert batch.to_pylist()[0]["c_z"] == 50.0
-    assert batch.to_pylist()[0]["n_indexed_spots"] == 2
-    assert batch.num_rows == 1
+    first, second = batch.to_pylist()
+    assert (first["pulse_id"], first["item"]) == (7, 0)
+    assert (second["pulse_id"], second["item"]) == (7, 1)
+    assert (first["c_z"], first["n_indexed_spots"]) == (50.0, 2)
+    assert (second["b"], second["beta"]) == (41.0, 90.0)
+    assert (second["a_sigma"], second["gamma_sigma"]) == (6.0, 11.0)
+    assert second["orientation_sigma_deg"] == pytest.approx(0.2)
+    assert second["excitation_sigma"] == pytest.approx(4e-4)
+    assert second["chance_probability"] == pytest.approx(1 / 8)
 
 
 def test_spots_and_quality_of_frames() -> None:
@@ -91,13 +111,15 @@ def test_spots_and_quality_of_frames() -> None:
         background_level=np.array([5.0, 6.0, NAN], np.float32),
         saturated_fraction=np.array([0.0, NAN, 0.5], np.float32),
     )
-    batch = spot_table(SHOTS, spots, np.arange(9.0).reshape(3, 3))
+    batch = spot_table(SHOTS, spots, np.arange(9.0).reshape(3, 3), result())
     rows = batch.to_pydict()
     assert batch.schema.equals(SPOTS.schema)
     assert rows["pulse_id"] == [7, 7, 2**63 + 1]
     assert rows["item"] == [0, 1, 0]
     assert rows["panel"] == [1, 0, 3]
     assert rows["q_z"] == [2, 5, 8]
+    assert rows["lattice"] == [0, 1, None]
+    assert rows["k"] == [2, 5, None]
     quality = quality_table(SHOTS, spots)
     assert quality.schema.equals(QUALITY.schema)
     assert quality.column("background_level").to_pylist()[:2] == [5.0, 6.0]
@@ -107,16 +129,17 @@ def test_spots_and_quality_of_frames() -> None:
 def test_no_shots_give_empty_tables() -> None:
     nobody = Shots(np.empty(0, np.uint64), np.empty(0, np.int64))
     nothing = IndexingResult(
-        indexed=np.empty(0, bool),
-        lattices=np.empty((0, 3, 3)),
-        n_indexed_spots=np.empty(0, np.int64),
-        indexed_spots=np.empty((0, 0), bool),
-        orientation_sigma_deg=np.empty(0),
+        found=FoundLattices.none(),
+        best=np.empty(0, np.int64),
+        reason=np.empty(0, np.uint8),
         log_evidence=np.empty(0),
+        spot_lattice=np.empty((0, 0), np.int64),
+        hkl=np.empty((0, 0, 3), np.int32),
+        residual=np.empty((0, 0), np.float32),
     )
     none = np.empty(0, bool)
     assert indexing_table(nobody, np.empty((0, 0, 3)), nothing, none, none).num_rows == 0
-    assert spot_list_table(nobody, np.empty((0, 0, 3))).num_rows == 0
+    assert spot_list_table(nobody, np.empty((0, 0, 3)), nothing).num_rows == 0
     assert lattice_table(nobody, nothing).num_rows == 0
 
 

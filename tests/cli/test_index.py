@@ -63,8 +63,8 @@ def test_spot_lists(lists: Path, tmp_path: Path) -> None:
     result = run.invoke(app, [str(lists), *CELL, "--out", str(out)])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[1].split()[:4] == ["spots.npz", "0", "40", "yes"]
-    assert lines[2].split() == ["spots.npz", "1", "0", "no"]
+    assert lines[1].split()[:4] == ["spots.npz", "0", "40", "1"]
+    assert lines[2].split() == ["spots.npz", "1", "0", "0", "too", "few", "spots"]
     assert lines[-1] == "indexed 2 of 3 frames"
     table = pq.read_table(out).to_pydict()
     assert table["indexed"] == [True, False, True]
