@@ -36,6 +36,8 @@ _FITTED_COORDINATES = 6.0
 _FEWEST_COORDINATES = 3.0
 # Spots that are farther than this from one sphere are not those of one still [1/angstrom].
 _OFF_SPHERE = 3e-3
+# Beyond this share of the spacing of lattice points, spots are spread evenly (that is 0.29).
+_WIDEST_SHARE = 0.25
 _WIDTH = math.sqrt(2 * math.pi)
 
 
@@ -147,8 +149,9 @@ class LatticeModel:
         self._basis = basis
         reciprocal = torch.linalg.inv(basis)
         self._volume = float(torch.linalg.det(basis))
-        spacing = float(reciprocal.norm(dim=0).min())
-        self.widest_sigma = min(max(0.12 * spacing, 2 * position_sigma), 0.2 * spacing)
+        self.spacing = float(reciprocal.norm(dim=0).min())
+        """Of neighboring lattice points, the shortest [1/angstrom]."""
+        self._widest_sigma = _WIDEST_SHARE * self.spacing
         self._strain_sigma = strain_sigma
         self._search_prior = ScatterPrior(position_sigma, _SEARCH_PRIOR_COORDINATES)
         self._across_prior = ScatterPrior(_ACROSS_SHARE * position_sigma, _PRIOR_COORDINATES)
@@ -210,7 +213,7 @@ class LatticeModel:
         present = (q.square().sum(dim=-1) > 0)[:, None]
         n_spots = present.sum(dim=-1)
         if sigma is None:
-            sigma = q.new_full(reciprocal.shape[:2], self.widest_sigma)
+            sigma = q.new_full(reciprocal.shape[:2], self._widest_sigma)
         share = torch.full_like(sigma, 0.5)
         growth = (q.shape[1] / n_spots_first) ** (1 / max(1, n_iterations - 2))
         for iteration in range(n_iterations):
@@ -347,7 +350,7 @@ class LatticeModel:
         coordinates = coordinates.clamp(min=_FEWEST_COORDINATES) + prior.coordinates
         estimate = ((squares + prior.coordinates * prior.sigma**2) / coordinates).sqrt()
         # It narrows in steps, lest the first few spots that fit well shut out the others.
-        return torch.maximum(estimate, 0.4 * sigma).clamp(prior.sigma / 5, self.widest_sigma)
+        return torch.maximum(estimate, 0.4 * sigma).clamp(prior.sigma / 5, self._widest_sigma)
 
     def _log_evidence(
         self,

@@ -60,8 +60,10 @@ _REFINE_ITERATIONS = 5
 _FEWEST_FIRST = 10
 # Spots in one row fit a lattice at any angle about that row: this is no orientation.
 _WIDEST_SIGMA_DEG = 3.0
-# Spots that scatter as far as the model allows belong to a lattice like this one, at best.
-_WIDEST_SCATTER = 0.9
+# Spots that scatter over such a share of the spacing of lattice points fit any dense lattice
+# somewhat. One that is right explains them better than by this log evidence a spot.
+_WIDE_SCATTER = 0.11
+_FEWEST_EVIDENCE = 0.7
 # The scatter may settle too wide, outliers taken in: it is tried again from narrower ones.
 _FINAL_SCATTERS = (1.0, 0.5, 0.25)
 # A further lattice is looked for where so many spots are left, and this share of all.
@@ -297,12 +299,14 @@ class Indexer:
         along = fit.sigma_along[:, 0].double().cpu().numpy()
         evidence = fit.log_evidence[:, 0].cpu().numpy()
         scatter = np.sqrt((2 * across**2 + along**2) / 3)
+        n_explained = member.sum(axis=1)
         reason = np.select(
             [
                 evidence < self._log_threshold,
                 rotation_sigma_deg(covariance) > _WIDEST_SIGMA_DEG,
-                scatter > _WIDEST_SCATTER * self._model.widest_sigma,
-                member.sum(axis=1) < self.min_share * n_spots,
+                (scatter > _WIDE_SCATTER * self._model.spacing)
+                & (evidence < _FEWEST_EVIDENCE * n_explained),
+                n_explained < self.min_share * n_spots,
                 self._deviation(basis) > self.cell_tolerance,
             ],
             [

@@ -28,7 +28,7 @@ class Reason(enum.IntEnum):
     UNDETERMINED = 3
     """The spots stand in a row, or nearly: they fit a lattice at many angles."""
     DIFFUSE = 4
-    """The spots scatter about the lattice as far as may be: another lattice is likely."""
+    """The spots scatter widely about the lattice, and each says little for it."""
     TOO_SMALL_SHARE = 5
     """The lattice explains too small a share of the spots."""
     OTHER_CELL = 6

@@ -317,6 +317,21 @@ def test_a_cell_within_the_tolerance_is_found_and_measured() -> None:
     np.testing.assert_allclose(lengths, LYSOZYME.lengths, rtol=2e-3)
 
 
+def test_noisy_positions_do_not_matter_before_they_hide_the_lattice() -> None:
+    stills = simulate_stills(LYSOZYME, 60, 60, seed=19)
+    noise = np.random.default_rng(19).normal(scale=2e-3, size=stills.q.shape)
+    result = Indexer(LYSOZYME).index(stills.q + noise)
+    right = misorientation_deg(result.lattices, stills.lattices, LYSOZYME) < 0.75
+    assert right.mean() >= 0.9
+    assert np.median(result.found.position_sigma) == pytest.approx(2e-3, rel=0.2)
+
+
+def test_a_dense_lattice_that_fits_anything_is_refused() -> None:
+    stills = simulate_stills(LYSOZYME, 40, 60, seed=12)
+    dense = UnitCell(120, 140, 160, 90, 90, 90)
+    assert Indexer(dense).index(stills.q).indexed.mean() <= 0.1
+
+
 def test_another_cell_is_refused() -> None:
     stills = simulate_stills(LYSOZYME, 40, 60, seed=12)
     # Real lattices share rows and planes by chance, so that some of these lists do get through.
