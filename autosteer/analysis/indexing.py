@@ -63,7 +63,7 @@ _WIDEST_SIGMA_DEG = 3.0
 # Spots that scatter over such a share of the spacing of lattice points fit any dense lattice
 # somewhat. One that is right explains them better than by this log evidence a spot.
 _WIDE_SCATTER = 0.11
-_FEWEST_EVIDENCE = 0.7
+_FEWEST_EVIDENCE = 1.2
 # The scatter may settle too wide, outliers taken in: it is tried again from narrower ones.
 _FINAL_SCATTERS = (1.0, 0.5, 0.25)
 # A further lattice is looked for where so many spots are left, and this share of all.
