@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.analysis._reduction import rotation_group
+from autosteer.physics.lattices import rotation_group
 from autosteer.physics import UnitCell, primitive_transform
 
 Float = NDArray[np.float64]

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from autosteer.analysis._directions import DirectionSearch, half_sphere
 from autosteer.analysis._mixture import LatticeFit, LatticeModel, ray_directions
-from autosteer.analysis._reduction import reduce_basis, rotation_group
+from autosteer.physics.lattices import reduce_basis, rotation_group
 from autosteer.analysis._rotations import RotationScan
 from autosteer.analysis._settings import LatticeSettings
 from autosteer.analysis.indexing_result import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autosteer.analysis._reduction import reduce_basis, rotation_group
 from autosteer.physics import UnitCell
+from autosteer.physics.lattices import reduce_basis, rotation_group
 from tests.analysis.simulated_spots import (
     CUBIC_I,
     LYSOZYME,
