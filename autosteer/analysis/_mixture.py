@@ -70,7 +70,8 @@ class ScatterPrior:
             At most 0.
         """
         precision = (self.sigma / sigma).square()
-        return self.coordinates / 2 * (precision.log() - precision + 1)
+        density: Tensor = self.coordinates / 2 * (precision.log() - precision + 1)
+        return density
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.physics.lattices import rotation_group
 from autosteer.physics import UnitCell, primitive_transform
+from autosteer.physics.lattices import rotation_group
 
 Float = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from autosteer.analysis._directions import DirectionSearch, half_sphere
+from autosteer.analysis._items import checked_spot_lists
 from autosteer.analysis._mixture import LatticeFit, LatticeModel, ray_directions
-from autosteer.physics.lattices import reduce_basis, rotation_group
 from autosteer.analysis._rotations import RotationScan
 from autosteer.analysis._settings import LatticeSettings
 from autosteer.analysis.indexing_result import (
@@ -31,6 +31,7 @@ from autosteer.analysis.indexing_result import (
 )
 from autosteer.contracts import AnalysisError
 from autosteer.physics import UnitCell, cell_parameters
+from autosteer.physics.lattices import reduce_basis, rotation_group
 
 __all__ = ["Indexer", "IndexingResult", "Reason"]
 
@@ -44,8 +45,6 @@ _TILE_ELEMENTS = 2**17
 # Frames are worked on together up to so many spots, and so many frames.
 _CHUNK_SPOTS = 2**11
 _CHUNK_FRAMES = 64
-# Beyond this there is no diffraction, only a wrong unit [1/angstrom].
-_LONGEST_Q = 5.0
 # Grids of directions and angles are fine enough for spots up to this resolution.
 _SEARCH_RESOLUTION_ANGSTROM = 4.0
 # What is carried on from stage to stage: directions, cell vectors, lattices, finalists.
@@ -214,14 +213,8 @@ class Indexer:
         AnalysisError
             If `q` has another shape.
         """
-        spots = np.asarray(q, dtype=np.float32)
-        if spots.ndim != 3 or spots.shape[2] != 3:
-            raise AnalysisError(
-                f"q has shape {spots.shape}: spot lists must have the shape "
-                "(n_frames, n_spots, 3), padded with NaN"
-            )
-        length = np.linalg.norm(spots, axis=2)
-        length[~(length < _LONGEST_Q) | (length == 0)] = np.inf
+        spots = checked_spot_lists(q)
+        length = np.nan_to_num(np.linalg.norm(spots, axis=2), nan=np.inf)
         n_spots = np.isfinite(length).sum(axis=1)
         frames = np.flatnonzero(n_spots >= self.min_spots)
         reason = np.full(len(spots), Reason.TOO_FEW_SPOTS, dtype=np.uint8)

@@ -14,15 +14,15 @@ from autosteer.physics.unit_cell import Centering, UnitCell
 Float = NDArray[np.float64]
 Integer = NDArray[np.int64]
 
-# Number of rotations that map a lattice of each system onto itself.
+# Rotations of order 2, 3, 4 and 6 that map a lattice of each system onto itself.
 _SYSTEMS = {
-    1: "triclinic",
-    2: "monoclinic",
-    4: "orthorhombic",
-    6: "rhombohedral",
-    8: "tetragonal",
-    12: "hexagonal",
-    24: "cubic",
+    (0, 0, 0, 0): "triclinic",
+    (1, 0, 0, 0): "monoclinic",
+    (3, 0, 0, 0): "orthorhombic",
+    (3, 2, 0, 0): "rhombohedral",
+    (5, 0, 2, 0): "tetragonal",
+    (7, 2, 0, 2): "hexagonal",
+    (9, 8, 6, 0): "cubic",
 }
 _COEFFICIENTS = np.array(list(itertools.product(range(-3, 4), repeat=3)), dtype=np.int64)
 _COEFFICIENTS = _COEFFICIENTS[(_COEFFICIENTS != 0).any(axis=1)]
@@ -86,10 +86,10 @@ def bravais_lattice(basis: Float, tolerance: float = 0.01) -> BravaisLattice:
     reduced = reduce_basis(basis)[0]
     group = rotation_group(reduced, tolerance)
     # Rotations within a tolerance need not make a group; within a narrower one they do.
-    while len(group) not in _SYSTEMS:
+    while _orders(group) not in _SYSTEMS:
         tolerance /= 2
         group = rotation_group(reduced, tolerance)
-    system = _SYSTEMS[len(group)]
+    system = _SYSTEMS[_orders(group)]
     if system == "triclinic":
         conventional = niggli_basis(reduced)
         return BravaisLattice(system, UnitCell.from_basis(conventional), conventional)
@@ -128,6 +128,12 @@ def _conventional_rows(system: str, group: Integer, metric: Float) -> Integer:
 def _order(rotation: Integer) -> int:
     """Order of a rotation, from its trace."""
     return {3: 1, -1: 2, 0: 3, 1: 4, 2: 6}[int(np.trace(rotation))]
+
+
+def _orders(group: Integer) -> tuple[int, int, int, int]:
+    """Count the rotations of order 2, 3, 4 and 6."""
+    orders = [_order(rotation) for rotation in group]
+    return orders.count(2), orders.count(3), orders.count(4), orders.count(6)
 
 
 def _axes_of_order(group: Integer, order: int) -> list[Integer]:

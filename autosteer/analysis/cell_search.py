@@ -1,0 +1,316 @@
+"""The unit cell from spot lists alone: cells of single frames, and the one on which they agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from autosteer.analysis._free_lattices import lattices_from_vectors
+from autosteer.analysis._items import checked_spot_lists
+from autosteer.analysis._vector_search import repeating_vectors
+from autosteer.analysis.indexing import Indexer
+from autosteer.contracts import AnalysisError
+from autosteer.physics import UnitCell, cell_parameters
+from autosteer.physics.bravais import bravais_lattice
+from autosteer.physics.lattices import niggli_basis, reduce_basis
+
+Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+_FRAMES_TOGETHER = 8
+# Cells are looked for in so many frames, and tried on all.
+_SEARCHED_FRAMES = 24
+_FEWEST_SPOTS = 10
+_N_VECTORS = 24
+_LATTICES_A_FRAME = 3
+# The search looks at the spots of lowest resolution; the fit of lattices at more of them.
+_SEARCH_SPOTS = 80
+_FIT_SPOTS = 200
+_SEARCH_RESOLUTION_ANGSTROM = 4.0
+_POSITION_SIGMA = 7e-4
+# Cells whose shortest vectors and volumes differ by less are one.
+_SAME_CELL = 0.03
+_N_CANDIDATES = 8
+_TOLERANCES = (0.04, 0.03, 0.02)
+# A further form is looked for in so many frames that the others leave.
+_FEWEST_FRAMES = 5
+_MAX_FORMS = 3
+# Natural logarithm of odds that nobody needs to doubt.
+_SURE_LOG_ODDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrystalForm:
+    """One kind of crystal among the frames.
+
+    Parameters
+    ----------
+    cell : UnitCell
+        Conventional cell of the highest symmetry that the lattice has.
+    system : str
+        Lattice system.
+    cell_sigma : ndarray of float64, shape (6,)
+        Standard deviation of the mean of a, b, c [angstrom], alpha, beta, gamma [deg].
+    niggli : UnitCell
+        Reduced cell, as measured.
+    frames : ndarray of int64, shape (n,)
+        Frames with a lattice of this form.
+    log_odds : float
+        Natural logarithm of the odds against the next best cell: the difference of the summed
+        evidence in the frames that were looked at.
+    """
+
+    cell: UnitCell
+    system: str
+    cell_sigma: Float
+    niggli: UnitCell
+    frames: NDArray[np.int64]
+    log_odds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellSearch:
+    """What a search for the cell has found.
+
+    Parameters
+    ----------
+    forms : tuple of CrystalForm
+        Crystal forms, that of most frames first; empty if no cell was found.
+    n_frames : int
+        Frames that were looked at: those with the most spots.
+    """
+
+    forms: tuple[CrystalForm, ...]
+    n_frames: int
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the first cell explains most frames, and no other one nearly as well."""
+        if not self.forms:
+            return False
+        first = self.forms[0]
+        return len(first.frames) >= max(_FEWEST_FRAMES, self.n_frames / 2) and (
+            first.log_odds >= _SURE_LOG_ODDS
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """A primitive cell and how many frames gave it."""
+
+    basis: Float
+    n_frames: int
+    score: float
+
+
+def find_cell(
+    q: ArrayLike,
+    *,
+    max_frames: int = 50,
+    shortest_angstrom: float = 20.0,
+    longest_angstrom: float = 200.0,
+    device: str = "cpu",
+    progress: Callable[[float], None] = lambda share: None,
+) -> CellSearch:
+    """Find the unit cell, and further crystal forms, in spot lists of still images.
+
+    Parameters
+    ----------
+    q : array_like of float32, shape (n_frames, n_spots, 3)
+        Scattering vectors, padded with NaN [1/angstrom].
+    max_frames : int, default 50
+        Frames that are looked at, those with the most spots.
+    shortest_angstrom, longest_angstrom : float, default 20 and 200
+        Range of the primitive cell's edges [angstrom].
+    device : str, default "cpu"
+        Torch device that does the work.
+    progress : callable, optional
+        Told the share of the work that is done.
+
+    Returns
+    -------
+    CellSearch
+        The cells, with frames and odds.
+
+    Raises
+    ------
+    AnalysisError
+        If `q` has another shape, an option is out of range, or no frame has spots enough.
+
+    Notes
+    -----
+    In each frame vectors are looked for that meet many spots at whole numbers, and cells made of
+    three of them are judged by how likely they make the spots. The frames' cells are counted;
+    those that several agree on are tried as known cells on all frames, and the one of highest
+    evidence stays. A multiple of the cell loses by its volume, a part of it by the spots that it
+    misses.
+    """
+    lists = checked_spot_lists(q)
+    if not 5 <= shortest_angstrom < longest_angstrom <= 1000:
+        raise AnalysisError(
+            f"cell edges from {shortest_angstrom} to {longest_angstrom} angstrom: the range must "
+            "lie within 5 and 1000 angstrom"
+        )
+    n_spots = np.isfinite(lists[..., 0]).sum(axis=1)
+    frames = np.argsort(-n_spots, kind="stable")[:max_frames]
+    frames = np.sort(frames[n_spots[frames] >= _FEWEST_SPOTS])
+    if not len(frames):
+        raise AnalysisError(
+            f"no frame has {_FEWEST_SPOTS} spots (the most are {n_spots.max(initial=0)}): a cell "
+            "cannot be found; take frames with stronger diffraction"
+        )
+    lists = lists[frames]
+    # Frames of different size make much padding: by the number of spots, neighbors are alike.
+    searched = np.argsort(-n_spots[frames], kind="stable")[:_SEARCHED_FRAMES]
+    shares = _Shares(progress, math.ceil(len(searched) / _FRAMES_TOGETHER))
+    basis = np.zeros((len(frames), _LATTICES_A_FRAME, 3, 3))
+    score = np.full((len(frames), _LATTICES_A_FRAME), -np.inf)
+    for start in range(0, len(searched), _FRAMES_TOGETHER):
+        chunk = searched[start : start + _FRAMES_TOGETHER]
+        basis[chunk], score[chunk] = _cells_of_frames(
+            lists[chunk], shortest_angstrom, longest_angstrom, device, shares.report
+        )
+        shares.next()
+    left = np.arange(len(frames))
+    forms: list[CrystalForm] = []
+    while len(left) >= _FEWEST_FRAMES and len(forms) < _MAX_FORMS:
+        form = _agreed_form(lists[left], basis[left], score[left], device)
+        if form is None:
+            break
+        explained = left[form.frames]
+        left = np.setdiff1d(left, explained)
+        forms.append(replace(form, frames=frames[explained]))
+    progress(1.0)
+    return CellSearch(tuple(forms), len(frames))
+
+
+class _Shares:
+    """Progress of equal parts, put together."""
+
+    def __init__(self, report: Callable[[float], None], n_parts: int) -> None:
+        self._report, self._n_parts, self._done = report, n_parts, 0
+
+    def report(self, share: float) -> None:
+        # The last steps, which try the cells on all frames, take about a tenth of the time.
+        self._report(0.9 * (self._done + share) / self._n_parts)
+
+    def next(self) -> None:
+        self._done += 1
+
+
+def _cells_of_frames(
+    lists: NDArray[np.float32],
+    shortest_angstrom: float,
+    longest_angstrom: float,
+    device: str,
+    progress: Callable[[float], None],
+) -> tuple[Float, Float]:
+    """Find the best cells of each frame: bases (n, k, 3, 3) and scores (n, k)."""
+    length = np.linalg.norm(lists, axis=2)
+    order = np.argsort(length, axis=1, kind="stable")[:, :_FIT_SPOTS]
+    spots = np.nan_to_num(np.take_along_axis(lists, order[..., None], axis=1))
+    fitted = torch.from_numpy(spots).to(device)
+    searched = fitted[:, :_SEARCH_SPOTS].clone()
+    # Frames of poor low resolution keep what spots they have.
+    near = searched.norm(dim=-1) < 1 / _SEARCH_RESOLUTION_ANGSTROM
+    enough = near.sum(dim=1, keepdim=True) - (searched.norm(dim=-1) == 0).sum(dim=1, keepdim=True)
+    searched[~near & (enough >= _SEARCH_SPOTS // 2)] = 0
+    with torch.inference_mode():
+        vectors, _ = repeating_vectors(
+            searched,
+            shortest_angstrom=shortest_angstrom,
+            longest_angstrom=longest_angstrom,
+            position_sigma=_POSITION_SIGMA,
+            n_vectors=_N_VECTORS,
+            progress=progress,
+        )
+        basis, score = lattices_from_vectors(
+            fitted, vectors, position_sigma=_POSITION_SIGMA, n_lattices=_LATTICES_A_FRAME
+        )
+    return basis.double().cpu().numpy(), score.double().cpu().numpy()
+
+
+def _agreed_form(
+    lists: NDArray[np.float32], basis: Float, score: Float, device: str
+) -> CrystalForm | None:
+    """Find the cell of highest evidence; frames are numbered within the lists."""
+    candidates = _candidates(basis, score)
+    evidence = [_evidence(lists, one, device) for one in candidates]
+    order = np.argsort(evidence)[::-1]
+    if not len(order) or evidence[order[0]] <= 0:
+        return None
+    runner_up = max(evidence[order[1]], 0.0) if len(order) > 1 else 0.0
+    return _refined(lists, candidates[order[0]].basis, evidence[order[0]] - runner_up, device)
+
+
+def _candidates(basis: Float, score: Float) -> list[_Candidate]:
+    """Cells on which frames agree, those of most frames first, each once."""
+    frame, which = np.nonzero(np.isfinite(score))
+    reduced = np.array([reduce_basis(basis[f, k])[0] for f, k in zip(frame, which, strict=True)])
+    if not len(reduced):
+        return []
+    # Lengths of the shortest vectors and the volume change steadily with the lattice.
+    key = np.log(
+        np.column_stack([np.linalg.norm(reduced, axis=2), np.cbrt(np.linalg.det(reduced))])
+    )
+    alike = (np.abs(key[:, None] - key) < _SAME_CELL).all(axis=2)
+    candidates: list[_Candidate] = []
+    free = np.ones(len(key), dtype=np.bool_)
+    while free.any() and len(candidates) < _N_CANDIDATES:
+        votes = np.array([len(np.unique(frame[row & free])) for row in alike]) * free
+        weight = votes + 1e-6 * score[frame, which]
+        best = int(np.where(free, weight, -np.inf).argmax())
+        members = np.flatnonzero(alike[best] & free)
+        # Of those that agree, the one in the middle.
+        middle = members[
+            np.abs(key[members] - np.median(key[members], axis=0)).sum(axis=1).argmin()
+        ]
+        candidates.append(
+            _Candidate(reduced[middle], int(votes[best]), float(score[frame, which][middle]))
+        )
+        free[members] = False
+    return candidates
+
+
+def _indexer(basis: Float, tolerance: float, device: str) -> Indexer:
+    """Index by a primitive cell in its reduced setting."""
+    cell = UnitCell.from_basis(reduce_basis(basis)[0])
+    return Indexer(cell, device, cell_tolerance=tolerance, max_lattices=1)
+
+
+def _evidence(lists: NDArray[np.float32], candidate: _Candidate, device: str) -> float:
+    """Sum of the evidence for a cell in all frames that it indexes."""
+    result = _indexer(candidate.basis, _TOLERANCES[0], device).index(lists)
+    return float(result.found.log_evidence.sum())
+
+
+def _refined(
+    lists: NDArray[np.float32], basis: Float, log_odds: float, device: str
+) -> CrystalForm | None:
+    """Bring a cell to the mean of all lattices that it finds, and name its setting."""
+    for tolerance in _TOLERANCES:
+        result = _indexer(basis, tolerance, device).index(lists)
+        if not len(result.found):
+            return None
+        # All are in one setting, that nearest to the cell given: their metrics can be averaged.
+        metric = np.median(result.all_lattices @ result.all_lattices.transpose(0, 2, 1), axis=0)
+        basis = np.asarray(np.linalg.cholesky(metric), dtype=np.float64)
+    lattice = bravais_lattice(basis)
+    to_conventional = np.rint(lattice.basis @ np.linalg.inv(basis))
+    parameters = cell_parameters(to_conventional @ result.all_lattices)
+    spread = 1.4826 * np.median(np.abs(parameters - np.median(parameters, axis=0)), axis=0)
+    # The median of normal numbers scatters by sqrt(pi / 2) more than their mean.
+    sigma = np.sqrt(math.pi / 2 / len(parameters)) * spread
+    return CrystalForm(
+        lattice.cell,
+        lattice.system,
+        sigma,
+        UnitCell.from_basis(niggli_basis(basis)),
+        result.frame_index,
+        log_odds,
+    )
