@@ -10,6 +10,7 @@ import typer
 
 from autosteer.cli._frame_options import (
     Dataset,
+    Geometry,
     JsonOutput,
     Mask,
     MaxSpots,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from autosteer.analysis.frames import FrameSource
     from autosteer.analysis.indexing import Indexer
     from autosteer.analysis.offline import LatticeBatch
 
@@ -42,6 +44,7 @@ def index(
     ] = None,
     dataset: Dataset = None,
     mask: Mask = None,
+    geometry: Geometry = None,
     distance_mm: Annotated[float | None, typer.Option(help="Sample to detector, in mm.")] = None,
     pixel_um: Annotated[float | None, typer.Option(help="Pixel edge, in um.")] = None,
     wavelength: Annotated[float | None, typer.Option(help="Wavelength, in angstrom.")] = None,
@@ -78,6 +81,7 @@ def index(
         frames = _FramesToLattices(
             dataset=dataset,
             mask=mask,
+            geometry=geometry,
             distance_mm=distance_mm,
             pixel_um=pixel_um,
             wavelength_angstrom=wavelength,
@@ -114,6 +118,7 @@ class _FramesToLattices:
 
     dataset: str | None
     mask: Path | None
+    geometry: Path | None
     distance_mm: float | None
     pixel_um: float | None
     wavelength_angstrom: float | None
@@ -124,12 +129,11 @@ class _FramesToLattices:
 
     def lattices(self, file: Path, indexer: Indexer) -> Iterator[LatticeBatch]:
         """Index the frames of a file."""
-        from autosteer.analysis.detectors import read_mask
-        from autosteer.analysis.frames import read_frames
+        from autosteer.analysis.detectors import mask_of_frames
         from autosteer.analysis.offline import geometry_of_frames, lattices_of_frames
         from autosteer.analysis.spots import SpotFinder
 
-        source = read_frames(file, self.dataset)
+        source = self._open(file)
         geometry = geometry_of_frames(
             source,
             distance_mm=self.distance_mm,
@@ -140,10 +144,26 @@ class _FramesToLattices:
         finder = SpotFinder(
             min_snr=self.min_snr,
             max_spots=self.max_spots,
-            mask=None if self.mask is None else read_mask(self.mask, source.frame_shape),
-            saturation=self.saturation,
+            mask=mask_of_frames(source, self.mask),
+            saturation=geometry.saturation if self.saturation is None else self.saturation,
         )
         return lattices_of_frames(source, geometry, finder, indexer)
+
+    def _open(self, file: Path) -> FrameSource:
+        """Open frames, with the geometry that was given or that they hold."""
+        from autosteer.analysis.frames import read_frames
+        from autosteer.analysis.geometry_files import describes_itself
+        from autosteer.contracts import AnalysisError
+
+        flat = (self.distance_mm, self.pixel_um, self.beam_center_px)
+        if self.geometry is not None and any(value is not None for value in flat):
+            raise AnalysisError(
+                f"{self.geometry}: a geometry file says distance, pixel size and beam center: "
+                "leave --distance-mm, --pixel-um and --beam-center out"
+            )
+        if self.geometry is None and self.distance_mm is None and describes_itself(file):
+            return read_frames(file, self.dataset, file)
+        return read_frames(file, self.dataset, self.geometry)
 
 
 def _beam_center(text: str | None) -> tuple[float, float] | None:

@@ -138,6 +138,11 @@ class DetectorSection(Section):
     mask_path: str | None = Field(
         default=None, description="NPY file, shape as the frame, true where a pixel is good"
     )
+    geometry_path: str | None = Field(
+        default=None,
+        description="CrystFEL, DIALS or NXmx geometry of the panels, in place of pixel size, "
+        "distance and beam center; frames come panel by panel, 'shape' is that of a panel",
+    )
 
 
 class OutsideProducer(Section):

@@ -2,6 +2,7 @@
 
 from autosteer.physics.geometry import Detector, module_mask
 from autosteer.physics.motion import Travel
+from autosteer.physics.panels import PanelCuts
 from autosteer.physics.unit_cell import (
     Centering,
     UnitCell,
@@ -12,6 +13,7 @@ from autosteer.physics.unit_cell import (
 __all__ = [
     "Centering",
     "Detector",
+    "PanelCuts",
     "Travel",
     "UnitCell",
     "cell_parameters",
