@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.analysis._crystfel_text import CrystfelGeometry, ReadNumbers
-from autosteer.analysis._file_geometry import wavelength_of_energy
+from autosteer.analysis._file_geometry import EV_ANGSTROM, FileGeometry, wavelength_of_energy
 from autosteer.contracts import FrameError
 from autosteer.physics import Detector, PanelCuts
 
@@ -184,6 +184,59 @@ def bad_regions(geometry: CrystfelGeometry, detector: Detector, cuts: PanelCuts)
     for index, values in enumerate(geometry.panels.values()):
         bad[index] |= values.get("no_index", "0") not in {"0", "false"}
     return bad
+
+
+def geometry_text(geometry: FileGeometry) -> str:
+    """Write panels and wavelength as a CrystFEL geometry; bad pixels are not in it.
+
+    Parameters
+    ----------
+    geometry : FileGeometry
+        The geometry.
+
+    Returns
+    -------
+    str
+        The file's content: panels p0, p1 ... in their order, and the mean photon energy.
+    """
+    detector, cuts = geometry.detector, geometry.cuts
+    pixel = detector.pixel_size_mm
+    corner = detector.origin_mm / pixel - CENTER_FROM_CORNER_PX * (
+        detector.fast_axis + detector.slow_axis
+    )
+    length_m = corner[:, 2].mean() * pixel / _MM_PER_M
+    energy_ev = EV_ANGSTROM / geometry.wavelength_angstrom.mean()
+    stacked = bool(cuts.block.any())
+    lines = [f"photon_energy = {energy_ev:.6f} eV", f"clen = {length_m:.9f}"]
+    lines += [f"res = {_MM_PER_M / pixel:.9g}"]
+    if geometry.saturation is not None:
+        lines += [f"max_adu = {geometry.saturation:.9g}"]
+    if geometry.dataset is not None:
+        lines += [f"data = {geometry.dataset}"]
+    inner = ["ss", "fs"]
+    lines += ["dim0 = %", *(f"dim{n} = {axis}" for n, axis in enumerate(inner, 1 + stacked))]
+    ends = cuts.first + cuts.sizes - 1
+    for index in range(detector.n_panels):
+        values = {
+            "min_ss": cuts.first[index, 0],
+            "max_ss": ends[index, 0],
+            "min_fs": cuts.first[index, 1],
+            "max_fs": ends[index, 1],
+            "fs": _direction(detector.fast_axis[index]),
+            "ss": _direction(detector.slow_axis[index]),
+            "corner_x": f"{corner[index, 0]:.6f}",
+            "corner_y": f"{corner[index, 1]:.6f}",
+            "coffset": f"{corner[index, 2] * pixel / _MM_PER_M - length_m:.9f}",
+        }
+        if stacked:
+            values["dim1"] = cuts.block[index]
+        lines += ["", *(f"p{index}/{name} = {value}" for name, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _direction(vector: Float) -> str:
+    """Write a direction such as ``-0.01x +1.0y +0.0z``."""
+    return " ".join(f"{amount:+.9f}{axis}" for amount, axis in zip(vector, "xyz", strict=True))
 
 
 def _vector(geometry: CrystfelGeometry, panel: str, key: str) -> Float:

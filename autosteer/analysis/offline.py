@@ -55,12 +55,18 @@ class LatticeBatch:
         Spots of each frame.
     result : IndexingResult
         What indexing found.
+    spots : Spots, optional
+        Spots of frames; lists of spots have none.
+    geometry : FileGeometry, optional
+        Geometry of the frames.
     """
 
     path: Path
     first_frame: int
     n_spots: NDArray[np.int64]
     result: IndexingResult
+    spots: Spots | None = None
+    geometry: FileGeometry | None = None
 
 
 def spots_of_frames(source: FrameSource, finder: SpotFinder) -> Iterator[SpotBatch]:
@@ -108,7 +114,9 @@ def lattices_of_frames(
     for batch in spots_of_frames(source, finder):
         q = geometry.scattering_vectors(batch.spots, batch.first_frame)
         result = indexer.index(batch.spots.lists(q))
-        yield LatticeBatch(batch.path, batch.first_frame, batch.spots.n_spots, result)
+        yield LatticeBatch(
+            batch.path, batch.first_frame, batch.spots.n_spots, result, batch.spots, geometry
+        )
 
 
 def lattices_of_lists(

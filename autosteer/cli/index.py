@@ -15,7 +15,6 @@ from autosteer.cli._frame_options import (
     Mask,
     MaxSpots,
     MinSnr,
-    Out,
     Saturation,
 )
 from autosteer.cli._output import clear_errors, number_or_none, print_line, wide_console
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from autosteer.analysis.frames import FrameSource
     from autosteer.analysis.indexing import Indexer
     from autosteer.analysis.offline import LatticeBatch
+    from autosteer.physics import UnitCell
 
 
 def index(
@@ -58,14 +58,17 @@ def index(
         float, typer.Option(help="Largest relative deviation of a crystal's cell.")
     ] = 0.02,
     device: Annotated[str, typer.Option(help="Torch device that does the work.")] = "cpu",
-    out: Out = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the results to a .npz, .parquet, .stream or .cxi file."),
+    ] = None,
     json_output: JsonOutput = False,
 ) -> None:
     """Find the lattice of a known cell in frames, or in lists of spots."""
     from autosteer.cli._progress import counting
 
     with clear_errors():
-        from autosteer.analysis.columns import check_ending, write_columns
+        from autosteer.analysis.columns import check_ending
         from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
         from autosteer.analysis.indexing import Indexer
         from autosteer.analysis.offline import lattice_columns, lattices_of_lists
@@ -73,7 +76,7 @@ def index(
         from autosteer.physics import UnitCell
 
         if out is not None:
-            check_ending(out)
+            check_ending(out, (".stream", ".cxi"))
         try:
             unit_cell = UnitCell.from_text(cell)
         except ValueError as error:
@@ -105,7 +108,7 @@ def index(
                     count(done)
         columns = lattice_columns(found)
         if out is not None:
-            write_columns(out, columns)
+            _write(out, files, found, frames, unit_cell, columns)
         if json_output:
             _print_json(columns)
         else:
@@ -133,7 +136,7 @@ class _FramesToLattices:
         from autosteer.analysis.offline import geometry_of_frames, lattices_of_frames
         from autosteer.analysis.spots import SpotFinder
 
-        source = self._open(file)
+        source = self.open(file)
         geometry = geometry_of_frames(
             source,
             distance_mm=self.distance_mm,
@@ -149,7 +152,7 @@ class _FramesToLattices:
         )
         return lattices_of_frames(source, geometry, finder, indexer)
 
-    def _open(self, file: Path) -> FrameSource:
+    def open(self, file: Path) -> FrameSource:
         """Open frames, with the geometry that was given or that they hold."""
         from autosteer.analysis.frames import read_frames
         from autosteer.analysis.geometry_files import describes_itself
@@ -164,6 +167,35 @@ class _FramesToLattices:
         if self.geometry is None and self.distance_mm is None and describes_itself(file):
             return read_frames(file, self.dataset, file)
         return read_frames(file, self.dataset, self.geometry)
+
+
+def _write(
+    out: Path,
+    files: list[Path],
+    found: list[LatticeBatch],
+    frames: _FramesToLattices,
+    cell: UnitCell,
+    columns: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write the results as the file's ending says."""
+    from autosteer.analysis.columns import write_columns
+    from autosteer.analysis.crystfel_files import write_cxi, write_stream
+    from autosteer.analysis.offline import SpotBatch
+    from autosteer.contracts import AnalysisError
+
+    if out.suffix == ".stream":
+        write_stream(out, found, cell)
+    elif out.suffix == ".cxi":
+        spots = [
+            SpotBatch(one.path, one.first_frame, one.spots)
+            for one in found
+            if one.spots is not None
+        ]
+        if len(files) != 1 or len(spots) != len(found):
+            raise AnalysisError(f"{out}: a CXI file takes the spots of one file of frames")
+        write_cxi(out, frames.open(files[0]), spots)
+    else:
+        write_columns(out, columns)
 
 
 def _beam_center(text: str | None) -> tuple[float, float] | None:

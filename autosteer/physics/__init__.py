@@ -7,6 +7,7 @@ from autosteer.physics.unit_cell import (
     Centering,
     UnitCell,
     cell_parameters,
+    lattice_type,
     primitive_transform,
 )
 
@@ -17,6 +18,7 @@ __all__ = [
     "Travel",
     "UnitCell",
     "cell_parameters",
+    "lattice_type",
     "module_mask",
     "primitive_transform",
 ]

@@ -89,6 +89,31 @@ def test_frames(
     assert misorientation_deg(found[None], lattice[None], LYSOZYME)[0] < 0.3
 
 
+def test_results_for_crystfel(
+    frames: tuple[Path, np.ndarray[tuple[int, ...], np.dtype[np.float64]]], tmp_path: Path
+) -> None:
+    path, _ = frames
+    stream, cxi = tmp_path / "out.stream", tmp_path / "out.cxi"
+    for out in (stream, cxi):
+        result = run.invoke(app, [str(path), *CELL, *GEOMETRY, "--out", str(out)])
+        assert result.exit_code == 0, result.output
+    again = run.invoke(app, [str(stream), *CELL])
+    assert again.stdout.splitlines()[-1] == "indexed 1 of 2 frames"
+    with h5py.File(cxi) as file:
+        n_spots = [int(line.split()[2]) for line in again.stdout.splitlines()[1:3]]
+        assert file["entry_1/result_1/nPeaks"][()].tolist() == n_spots
+    twice = run.invoke(app, [str(path), str(path), *CELL, *GEOMETRY, "--out", str(cxi)])
+    assert twice.exit_code == 2
+    assert "takes the spots of one file of frames" in twice.stderr
+
+
+def test_lists_have_no_positions_for_crystfel(lists: Path, tmp_path: Path) -> None:
+    for name, message in (("a.stream", "written of frames only"), ("a.cxi", "one file of frames")):
+        result = run.invoke(app, [str(lists), *CELL, "--out", str(tmp_path / name)])
+        assert result.exit_code == 2
+        assert message in result.stderr
+
+
 def test_key_chooses_among_lists(tmp_path: Path) -> None:
     path = tmp_path / "spots.npz"
     stills = simulate_stills(LYSOZYME, 2, 40, seed=1)
@@ -109,7 +134,7 @@ def test_key_chooses_among_lists(tmp_path: Path) -> None:
         (["missing.npz", *CELL], "missing.npz: cannot be opened"),
         (["{}", *CELL, "--tolerance", "2"], "cell_tolerance is 2.0"),
         (["{}", *CELL, "--device", "abacus"], "device 'abacus' cannot be used"),
-        (["{}", *CELL, "--out", "a.txt"], "written to .npz or .parquet"),
+        (["{}", *CELL, "--out", "a.txt"], "written to .npz, .parquet, .stream or .cxi files"),
         (["{}", *CELL, "--beam-center", "1"], "--beam-center: '1' is no place"),
     ],
 )
