@@ -20,7 +20,7 @@ Geometry = Annotated[
     ),
 ]
 MinSnr = Annotated[
-    float, typer.Option(help="Least height of a spot's brightest pixel over the local noise.")
+    float, typer.Option(help="Least counts of a spot over the noise of the background under it.")
 ]
 MaxSpots = Annotated[int, typer.Option(help="Brightest spots kept of each frame.")]
 Saturation = Annotated[

@@ -51,7 +51,7 @@ def index(
     beam_center: Annotated[
         str | None, typer.Option(help="slow,fast where the beam meets the detector, in pixels.")
     ] = None,
-    min_snr: MinSnr = 6.0,
+    min_snr: MinSnr = 5.0,
     max_spots: MaxSpots = 500,
     saturation: Saturation = None,
     tolerance: Annotated[
