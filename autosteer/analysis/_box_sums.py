@@ -58,10 +58,11 @@ def boxes_above(
             n_rows = min(_BAND_ROWS, n_slow - 1 - first)
             rows = slice(first - 1, first + n_rows + 1)
             values, here = frame[panel, rows], band[: n_rows + 2]
-            if highest < _range_of(frame.dtype)[1]:
-                np.clip(values, lowest, highest, out=here, casting="unsafe")
-            else:
+            # Looking for the extremes is quicker than drawing values in.
+            if dtype.kind == "f" or (values.max() <= highest and values.min() >= lowest):
                 here[:] = values
+            else:
+                np.clip(values, lowest, highest, out=here, casting="unsafe")
             bad = is_bad(values)
             if masked is not None:
                 bad = masked[panel, rows] if bad is None else bad | masked[panel, rows]

@@ -96,7 +96,7 @@ def summits(
     start, end = np.concatenate([first, second]), np.concatenate([second, first])
     # Of equals the first is the higher one, so that there is no going round in circles.
     rank = np.empty(len(height), np.intp)
-    rank[np.lexsort((-np.arange(len(height)), height))] = np.arange(len(height))
+    rank[np.argsort(-height, kind="stable")] = np.arange(len(height))[::-1]
     uphill = rank[end] > rank[start]
     start, end = start[uphill], end[uphill]
     order = np.argsort(rank[end], kind="stable")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autosteer.analysis._components import label_groups, summits, touching_pairs
 from autosteer.analysis._rare_photons import rare_photons
 from autosteer.analysis._significance import (
+    BOX,
     COARSE,
     FINE,
     Footprint,
@@ -25,37 +26,37 @@ Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-LISTED_SIGMAS = 3.0
+LISTED_SIGMAS = 3.3
 """A pixel is looked at if it and its neighbours together stand out by this many sigmas."""
 
-_BOX_NOISE = 3.0
+BOX_NOISE = 3.0
 # Blocks know background and noise roughly: a peak this much lower may still pass the exact test.
-_ROUGH_SHARE = 0.75
+ROUGH_SHARE = 0.75
 # Peaks nearer to a higher one belong to it [px].
-_NEAREST_PEAKS_PX = 2.9
-_FEWEST_RING_PIXELS = 20
+NEAREST_PEAKS_PX = 2.9
+FEWEST_RING_PIXELS = 20
 # A spot stands on a background: where more than this of the ring stands out too, there is none.
-_LARGEST_LISTED_SHARE = 0.6
+LARGEST_LISTED_SHARE = 0.6
 # The noise of a ring is that of about a hundred pixels: it cannot fall far below the block's.
-_LEAST_RING_NOISE = 0.85
+LEAST_RING_NOISE = 0.85
 # A pixel of a spot rises above the background by this many times the noise.
-_PIXEL_SIGMAS = 1.5
+PIXEL_SIGMAS = 1.5
 # Beside a hot pixel there is nothing: the neighbours of a spot's brightest pixel hold at least this
 # share of its counts, and stand out by themselves by as many sigmas; by more where that pixel is so
 # high that it could pass for a spot alone.
-_NEIGHBOUR_SHARE = 0.2
-_NEIGHBOUR_SIGMAS, _HIGH_NEIGHBOUR_SIGMAS = 1.5, 3.0
-_HIGH_PEAK = 6.5
+NEIGHBOUR_SHARE = 0.2
+NEIGHBOUR_SIGMAS, HIGH_NEIGHBOUR_SIGMAS = 1.5, 3.0
+HIGH_PEAK = 6.5
 # Hot pixels may come in pairs: the third brightest pixel holds this share of the brightest.
-_THIRD_SHARE = 0.08
+THIRD_SHARE = 0.08
 # A straight edge leaves five: there a spot is cut, and edge pixels often count too much.
-_FEWEST_NEIGHBOURS = 6
+FEWEST_NEIGHBOURS = 6
 # A pixel that stands out so far is hot where the brightest of its neighbours holds less of its
 # counts than this. The narrowest spots, of 0.5 px, leave a neighbour a fifth.
-_HOT_SIGMAS = 8.0
-_HOT_SHARE = 0.12
+HOT_SIGMAS = 8.0
+HOT_SHARE = 0.12
 # Beside a photon that rises alone there is noise.
-_QUIET_SIGMAS = 2.5
+QUIET_SIGMAS = 2.5
 _MIDDLE = np.array([6, 7, 8, 11, 12, 13, 16, 17, 18])
 _CENTER = 12
 _AROUND = _MIDDLE[_MIDDLE != _CENTER]
@@ -186,12 +187,20 @@ def measure_spots(
     surroundings = Surroundings(frames, is_listed, good)
     excess = _excess(surroundings, pixels)
     pixels = _with_rare_photons(pixels, excess, blocks, frames.size / math.prod(blocks))
+    hot = _is_hot(pixels, excess)
+    if hot.any():
+        surroundings.leave_out(pixels.place[hot])
+        excess = _excess(surroundings, pixels)
+        # Of those about a hot pixel most stand out no more.
+        box = excess @ BOX.weights / BOX.noise_factor(pixels.correlation)
+        kept = ~hot & (box > ROUGH_SHARE * LISTED_SIGMAS * pixels.noise)
+        pixels, excess = pixels.select(kept), excess[kept]
     height = _rough_height(excess, pixels)
     first, second = touching_pairs(pixels.place, is_listed)
     row, column = np.divmod(pixels.place, frames.shape[3])
-    summit = summits(height, first, second, row, column, _NEAREST_PEAKS_PX)
+    summit = summits(height, first, second, row, column, NEAREST_PEAKS_PX)
     peak = np.flatnonzero(
-        (summit == np.arange(len(summit))) & (height >= _ROUGH_SHARE * criteria.min_snr)
+        (summit == np.arange(len(summit))) & (height >= ROUGH_SHARE * criteria.min_snr)
     )
     seen = _look_closely(surroundings, pixels.select(peak), criteria.min_snr)
     peak, seen = peak[seen.is_spot], seen.select(seen.is_spot)
@@ -208,33 +217,29 @@ def measure_spots(
         surroundings, pixels.place[member], spot[member], pixels.place[peak], seen, frames.shape
     )
     fits = (spots.n_pixels >= criteria.min_pixels) & (spots.n_pixels <= criteria.max_pixels)
-    return _brightest(spots.select(fits), criteria.max_spots)
+    return brightest(spots.select(fits), criteria.max_spots)
 
 
 def _size_of_groups(values: Float, group: Index, peak: Index, seen: _CloseLook) -> Index:
     """Return for each peak the bright pixels of all that is connected with it."""
     threshold = np.full(len(group), np.inf, dtype=np.float32)
-    threshold[group[peak]] = seen.level + 2 * _PIXEL_SIGMAS * seen.noise
+    threshold[group[peak]] = seen.level + 2 * PIXEL_SIGMAS * seen.noise
     size = np.bincount(group[values > threshold[group]], minlength=len(group))
     return size[group[peak]]
 
 
 def _excess(surroundings: Surroundings, pixels: StandingOut) -> Float:
-    """Return the windows about pixels above the background of their block; leave hot ones out."""
+    """Return the windows about pixels above the background of their block, 0 where unusable."""
     values, use = surroundings.window(pixels.place)
-    excess = np.where(use, values - pixels.level[:, None], np.float32(0))
+    return np.where(use, values - pixels.level[:, None], np.float32(0))
+
+
+def _is_hot(pixels: StandingOut, excess: Float) -> Bool:
+    """Say which pixels are high beside neighbours that are not."""
     middle = excess[:, _CENTER]
-    is_hot = (middle > _HOT_SIGMAS * pixels.noise) & (
-        excess[:, _AROUND].max(axis=1, initial=0) < _HOT_SHARE * middle
-    )
-    if is_hot.any():
-        surroundings.leave_out(pixels.place[is_hot])
-        hot = excess[is_hot]
-        values, use = surroundings.window(pixels.place)
-        excess = np.where(use, values - pixels.level[:, None], np.float32(0))
-        # By itself it still tells of the rare photons there are.
-        excess[is_hot] = hot
-    return excess
+    around = excess[:, _AROUND].max(axis=1, initial=0)
+    hot: Bool = (middle > HOT_SIGMAS * pixels.noise) & (around < HOT_SHARE * middle)
+    return hot
 
 
 def _with_rare_photons(
@@ -243,9 +248,9 @@ def _with_rare_photons(
     """Add to the noise what single photons make that rise alone."""
     height = excess[:, _CENTER] / pixels.noise
     around = excess[:, _AROUND].max(axis=1, initial=0) / pixels.noise
-    alone = around < np.maximum(_HOT_SHARE * height, _QUIET_SIGMAS)
+    alone = around < np.maximum(HOT_SHARE * height, QUIET_SIGMAS)
     variance, third = rare_photons(
-        height[alone], pixels.block[alone], blocks, pixels_per_block, LISTED_SIGMAS * _BOX_NOISE
+        height[alone], pixels.block[alone], blocks, pixels_per_block, LISTED_SIGMAS * BOX_NOISE
     )
     factor = 1 + variance[pixels.block]
     return replace(
@@ -287,7 +292,7 @@ class _CloseLook:
 def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float) -> _CloseLook:
     """Compare peaks with the ring about them."""
     ring = surroundings.ring(peaks.place)
-    noise = np.fmax(ring.noise, np.float32(_LEAST_RING_NOISE) * peaks.noise)
+    noise = np.fmax(ring.noise, np.float32(LEAST_RING_NOISE) * peaks.noise)
     values, use = surroundings.window(peaks.place)
     excess = np.where(use, values - ring.mean[:, None], np.float32(0))
     snr = np.maximum(
@@ -302,14 +307,14 @@ def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float
     around = np.take_along_axis(excess, about, axis=1).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         peak_snr = brightest / noise
-        least = np.where(peak_snr > _HIGH_PEAK, _HIGH_NEIGHBOUR_SIGMAS, _NEIGHBOUR_SIGMAS)
+        least = np.where(peak_snr > HIGH_PEAK, HIGH_NEIGHBOUR_SIGMAS, NEIGHBOUR_SIGMAS)
         is_spot = (
             (snr >= min_snr)
-            & (ring.n_pixels >= _FEWEST_RING_PIXELS)
-            & (ring.listed_share <= _LARGEST_LISTED_SHARE)
-            & (n_around >= _FEWEST_NEIGHBOURS)
-            & (around >= _NEIGHBOUR_SHARE * brightest)
-            & (np.sort(among, axis=1)[:, -3] >= _THIRD_SHARE * brightest)
+            & (ring.n_pixels >= FEWEST_RING_PIXELS)
+            & (ring.listed_share <= LARGEST_LISTED_SHARE)
+            & (n_around >= FEWEST_NEIGHBOURS)
+            & (around >= NEIGHBOUR_SHARE * brightest)
+            & (np.sort(among, axis=1)[:, -3] >= THIRD_SHARE * brightest)
             & (around >= least * noise * np.sqrt(n_around))
         )
     return _CloseLook(is_spot, ring.mean, noise, ring.n_pixels, peaks.correlation, snr, peak_snr)
@@ -343,7 +348,7 @@ def _sum_up(
     n_spots = len(peak)
     place, spot, value = surroundings.grow(place, spot)
     excess = (value - seen.level[spot]).astype(np.float64)
-    high = excess > _PIXEL_SIGMAS * seen.noise[spot]
+    high = excess > PIXEL_SIGMAS * seen.noise[spot]
     n_pixels = np.bincount(spot[high], minlength=n_spots)
     # Positions relative to the peak keep their precision, and need no panel arithmetic.
     n_slow, n_fast = shape[2:]
@@ -376,8 +381,21 @@ def _sum_up(
     )
 
 
-def _brightest(spots: MeasuredSpots, max_spots: int) -> MeasuredSpots:
-    """Order spots by frame and brightness, and keep the brightest of each frame."""
+def brightest(spots: MeasuredSpots, max_spots: int) -> MeasuredSpots:
+    """Order spots by frame and brightness, and keep the brightest of each frame.
+
+    Parameters
+    ----------
+    spots : MeasuredSpots
+        The spots.
+    max_spots : int
+        Number to keep of each frame.
+
+    Returns
+    -------
+    MeasuredSpots
+        These.
+    """
     order = np.lexsort((-spots.intensity, spots.frame))
     frame = spots.frame[order]
     rank = np.arange(len(frame)) - np.searchsorted(frame, frame, side="left")
