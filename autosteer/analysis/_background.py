@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, uniform_filter
 
-from autosteer.analysis._measurement import INTEGER_NOISE
+from autosteer.analysis._bad_values import flag_of
 
 Frames = NDArray[Any]
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
+
+STRIP_ROWS = 8
+"""Rows over which thresholds are constant, which saves work for full frames."""
+
+# Rounding to whole numbers hides noise below this [detector counts].
+INTEGER_NOISE = np.float32(12**-0.5)
 
 _BLOCK_PX = 32
 _SAMPLES = 64
@@ -22,10 +29,18 @@ _SPREAD = (0.7548776662466927, 0.5698402909980532)
 # A block with fewer good pixels takes the values of its nearest neighbour.
 _FEWEST_PIXELS = 16
 _CLIP_SIGMAS = 4.0
+_CLIP_HIGHEST = 1.5
+_QUIET_HIGHEST = 1.25
 _QUANTILES = np.array([0.16, 0.5, 0.84])
-_STRIP_ROWS = 8
 # Blocks along each edge of a region.
 _REGION_BLOCKS = 4
+# Variance and skewness take more pixels than a block has samples.
+_SMOOTH_VARIANCE, _SMOOTH_SKEWNESS = 3, 5
+_CORRELATED, _MOST_CORRELATED = 0.03, 0.9
+# What the correlation of a block scatters by.
+_CORRELATION_SIGMA = 0.17
+# Mean and two slopes.
+_PLANE_NUMBERS = 3
 _BEYOND_ANY_COUNT = np.float32(1e30)
 
 
@@ -39,10 +54,17 @@ class BlockLevels:
         Mean of the background [detector counts].
     noise : ndarray of float32, same shape
         Its standard deviation [detector counts].
+    quantum : ndarray of float32, same shape
+        Third cumulant over variance, not negative: that of Poisson noise is the gain, and that
+        of normal noise is zero [detector counts].
+    correlation : ndarray of float32, shape (n_frames,)
+        Correlation of the noise of pixels side by side, in [0, 1).
     """
 
     level: Float
     noise: Float
+    quantum: Float
+    correlation: Float
 
 
 class BlockBackground:
@@ -55,26 +77,19 @@ class BlockBackground:
     """
 
     def __init__(self, good: Bool) -> None:
-        n_panels, n_slow, n_fast = good.shape
+        _, n_slow, n_fast = good.shape
         self._blocks = (max(1, round(n_slow / _BLOCK_PX)), max(1, round(n_fast / _BLOCK_PX)))
         self._row_block = _block_of_line(n_slow, self._blocks[0])
         self._column_block = _block_of_line(n_fast, self._blocks[1])
         self._samples, self._source, self._any_good = _choose_samples(
             good, self._row_block, self._column_block, self._blocks
         )
-        # Thresholds are constant over a strip of rows, which saves work for full frames.
-        self.strip_rows = max(rows for rows in range(1, _STRIP_ROWS + 1) if n_slow % rows == 0)
-        strips = np.arange(n_slow // self.strip_rows) * self.strip_rows + (self.strip_rows - 1) / 2
+        self._beside = np.diff(self._samples, axis=1) == 1
+        self._planes = _planes(self._samples, n_fast)
+        strips = np.arange(-(-n_slow // STRIP_ROWS)) * STRIP_ROWS + (STRIP_ROWS - 1) / 2
         self._to_strips = _interpolation(strips, n_slow, self._blocks[0])
         self._to_columns = _interpolation(np.arange(n_fast), n_fast, self._blocks[1]).T.copy()
         self._shape = good.shape
-        row_region, column_region = (np.arange(n) // _REGION_BLOCKS for n in self._blocks)
-        self._n_regions = n_panels * (row_region[-1] + 1) * (column_region[-1] + 1)
-        panel = np.arange(n_panels)[:, None, None]
-        self._region = (
-            (panel * (row_region[-1] + 1) + row_region[:, None]) * (column_region[-1] + 1)
-            + column_region
-        ).ravel()
 
     def estimate(self, frames: Frames) -> BlockLevels:
         """Estimate background and noise.
@@ -92,22 +107,53 @@ class BlockBackground:
         n_frames = len(frames)
         flat = frames.reshape(n_frames, -1)
         samples = np.take(flat, self._samples, axis=1)
-        samples.sort(axis=-1)
-        floating = frames.dtype.kind == "f"
-        low, middle, high = _quantiles(samples) if floating else _fixed_quantiles(samples)
-        floor = np.float32(0.0 if floating else INTEGER_NOISE)
-        bound = np.float32(_CLIP_SIGMAS) * np.maximum((high - low) / np.float32(2), floor)
+        flag = flag_of(frames.dtype)
+        if flag is not None and (samples == flag).any():
+            samples = np.where(samples == flag, np.float32(np.nan), samples.astype(np.float32))
+        floating = samples.dtype.kind == "f"
+        low, middle, high, highest = (_quantiles if floating else _fixed_quantiles)(
+            np.sort(samples, axis=-1)
+        )
+        shape = (n_frames, self._shape[0], *self._blocks)
+        floor = np.float32(0.0) if frames.dtype.kind == "f" else INTEGER_NOISE
+        usual = self._median_by_region(highest - middle, shape)
+        bound = np.maximum(
+            np.float32(_CLIP_SIGMAS) * np.maximum((high - low) / np.float32(2), floor),
+            np.float32(_CLIP_HIGHEST) * usual,
+        )
+        quiet = highest - middle <= np.float32(_QUIET_HIGHEST) * usual
         offset = samples.astype(np.float32, copy=False)
         offset -= middle[..., None]
-        level, noise = _winsorized_moments(offset, bound)
-        level += middle
-        noise = np.maximum(noise, floor)
-        if floating:
-            _fill_missing(level, noise)
-        shape = (n_frames, self._shape[0], *self._blocks)
-        return BlockLevels(
-            level[:, self._source].reshape(shape), noise[:, self._source].reshape(shape)
+        level, variance, third, beside = _winsorized_moments(
+            offset, bound, self._planes, self._beside, quiet
         )
+        level += middle
+        by_block = np.stack([level, variance, third])[:, :, self._source].reshape(3, *shape)
+        level, variance, third = _filled(by_block) if floating else by_block
+        variance = uniform_filter(variance, (0, 0, _SMOOTH_VARIANCE, _SMOOTH_VARIANCE))
+        third = uniform_filter(third, (0, 0, _SMOOTH_SKEWNESS, _SMOOTH_SKEWNESS))
+        variance = np.maximum(variance, floor**2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            quantum = np.maximum(np.nan_to_num(third / variance, posinf=0.0), 0)
+        # Where light spreads, the skewness of a pixel is small, and all pixels are needed for it.
+        spreads = beside > 0
+        of_frame = np.median(quantum.reshape(n_frames, -1), axis=1)
+        quantum[spreads] = of_frame[spreads, None, None, None]
+        return BlockLevels(level, np.sqrt(variance), quantum, beside)
+
+    def _median_by_region(self, values: Float, shape: tuple[int, ...]) -> Float:
+        """Replace what blocks say by the median of some blocks together."""
+        filled = np.where(np.isnan(values), np.float32(0), values)[:, self._source]
+        blocks = filled.reshape(-1, *self._blocks)
+        edge = _REGION_BLOCKS
+        pad = [(0, -length % edge) for length in self._blocks]
+        padded = np.pad(blocks, ((0, 0), *pad), mode="edge")
+        n_rows, n_columns = (length // edge for length in padded.shape[1:])
+        tiles = padded.reshape(-1, n_rows, edge, n_columns, edge).swapaxes(2, 3)
+        median = np.median(tiles.reshape(-1, n_rows, n_columns, edge**2), axis=-1)
+        spread = median.repeat(edge, axis=1).repeat(edge, axis=2)
+        kept: Float = spread[:, : self._blocks[0], : self._blocks[1]].reshape(shape[0], -1)
+        return kept
 
     def level_of_frames(self, levels: BlockLevels) -> Float:
         """Return the median background of each frame, shape (n_frames,)."""
@@ -137,85 +183,121 @@ class BlockBackground:
         block: NDArray[np.intp] = (panel * self._blocks[0] + row) * self._blocks[1] + column
         return block
 
-    def region_of(self, block: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return the region of blocks: some neighbouring blocks, whose noise is alike.
+    def spread(self, values: Float) -> Float:
+        """Spread values of blocks over strips of rows, linearly between blocks.
 
         Parameters
         ----------
-        block : ndarray of int, shape (n,)
-            Blocks, as `block_of` gives them.
+        values : ndarray of float32, shape (n_frames, n_panels, n_blocks_slow, n_blocks_fast)
+            Values of blocks; a frame without any number has NaN.
 
         Returns
         -------
-        ndarray of int, shape (n,)
-            Running number of the region, frame by frame.
+        ndarray of float32, shape (n_frames, n_panels, n_strips, n_fast)
+            Values of strips of `STRIP_ROWS` rows; beyond any count for a frame without numbers.
         """
-        frame, within = np.divmod(block, len(self._region))
-        region: NDArray[np.intp] = frame * self._n_regions + self._region[within]
-        return region
-
-    def thresholds(self, levels: BlockLevels, n_sigmas: float) -> Float:
-        """Spread `level + n_sigmas * noise` over strips of rows, linearly between blocks.
-
-        Parameters
-        ----------
-        levels : BlockLevels
-            Background by blocks.
-        n_sigmas : float
-            Height above the background.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_frames, n_panels, n_slow / strip_rows, n_fast)
-            Thresholds [detector counts].
-        """
-        heights = levels.level + np.float32(n_sigmas) * levels.noise
-        # A frame without any number has no background, and nothing rises above this.
-        heights[np.isnan(heights)] = _BEYOND_ANY_COUNT
-        spread: Float = self._to_strips @ heights @ self._to_columns
+        known = np.where(np.isnan(values), _BEYOND_ANY_COUNT, values)
+        spread: Float = self._to_strips @ known @ self._to_columns
         return spread
 
 
-def _fixed_quantiles(samples: Frames) -> tuple[Float, Float, Float]:
-    """Quantiles at one, zero and minus one sigma of sorted samples."""
-    ranks = np.rint((_SAMPLES - 1) * _QUANTILES).astype(np.intp)
-    low, middle, high = (samples[..., rank].astype(np.float32) for rank in ranks)
-    return low, middle, high
+def _fixed_quantiles(ordered: Frames) -> tuple[Float, ...]:
+    """Quantiles at one, zero and minus one sigma of ordered samples, and the highest one."""
+    ranks = [*np.rint((_SAMPLES - 1) * _QUANTILES).astype(np.intp), -1]
+    return tuple(ordered[..., rank].astype(np.float32) for rank in ranks)
 
 
-def _quantiles(samples: Frames) -> tuple[Float, Float, Float]:
-    """Quantiles of sorted samples of which some, at the end, are NaN."""
-    last = np.maximum(np.isfinite(samples).sum(axis=-1) - 1, 0)
-    low, middle, high = (
-        np.take_along_axis(samples, np.rint(last * share).astype(np.intp)[..., None], -1)[..., 0]
-        for share in _QUANTILES
+def _quantiles(ordered: Frames) -> tuple[Float, ...]:
+    """Quantiles of ordered samples of which some, at the end, are NaN; few are none."""
+    count = np.isfinite(ordered).sum(axis=-1)
+    last = np.maximum(count - 1, 0)
+    values = (
+        np.take_along_axis(ordered, np.rint(last * share).astype(np.intp)[..., None], -1)[..., 0]
+        for share in (*_QUANTILES, 1.0)
     )
-    return low, middle, high
+    return tuple(np.where(count >= _FEWEST_PIXELS, value, np.float32(np.nan)) for value in values)
 
 
-def _winsorized_moments(offset: Float, bound: Float) -> tuple[Float, Float]:
-    """Mean and standard deviation along the last axis, values beyond the bound drawn in to it."""
-    np.minimum(offset, bound[..., None], out=offset)
-    np.maximum(offset, -bound[..., None], out=offset)
+def _winsorized_moments(
+    offset: Float, bound: Float, planes: Float, beside: Bool, quiet: Bool
+) -> tuple[Float, Float, Float, Float]:
+    """Mean and central moments along the last axis, and the correlation of neighbours by frame."""
+    # Values beyond the bound are drawn in to it. A slope across the block is no noise: moments and
+    # correlation are those of what a plane leaves.
+    np.clip(offset, -bound[..., None], bound[..., None], out=offset)
     count: Float | np.float32 = np.float32(offset.shape[-1])
     missing = np.isnan(offset)
-    if missing.any():
+    some_missing = bool(missing.any())
+    if some_missing:
         count = (offset.shape[-1] - missing.sum(axis=-1)).astype(np.float32)
         offset[missing] = 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = offset @ np.ones(offset.shape[-1], np.float32) / count
-        square = np.einsum("...i,...i->...", offset, offset) / count
-        noise = np.sqrt(np.maximum(square - mean**2, 0))
-    return mean, noise
+        mean = offset.sum(axis=-1) / count
+        offset -= mean[..., None]
+        if some_missing:
+            offset[missing] = 0
+        slopes = np.einsum("fbi,bij->fbj", offset, planes, optimize=True)
+        offset -= np.einsum("fbj,bij->fbi", slopes, planes, optimize=True)
+        if some_missing:
+            offset[missing] = 0
+        square = np.einsum("fbi,fbi->fb", offset, offset)
+        cube = np.einsum("fbi,fbi,fbi->fb", offset, offset, offset)
+        product = np.einsum("fbi,fbi,bi->fb", offset[..., :-1], offset[..., 1:], beside)
+        share = product / np.maximum(beside.sum(axis=-1), 1) * count / square
+        # Mean and slopes take their part of what is there: exactly of the variance, and about
+        # so of the others.
+        taken = _PLANE_NUMBERS / count
+        share = share * (1 - taken) + taken
+        variance = square / count / (1 - taken)
+        third = cube / count / (1 - 3 * taken)
+    # The light of spots would count as correlation: blocks that seem to hold one are left out.
+    known = quiet & np.isfinite(share)
+    correlation = _median_of_chosen(share, known)
+    chance = _CORRELATION_SIGMA / np.sqrt(np.maximum(known.sum(axis=-1), 1))
+    correlation[correlation < _CORRELATED + 2 * chance] = 0
+    return mean, variance, third, np.minimum(correlation, _MOST_CORRELATED).astype(np.float32)
 
 
-def _fill_missing(level: Float, noise: Float) -> None:
-    """Give blocks without any number the median of their frame, in place."""
-    for of_frame in np.flatnonzero(np.isnan(level).any(axis=1)):
-        missing = np.isnan(level[of_frame])
-        if not missing.all():
-            level[of_frame, missing] = np.median(level[of_frame, ~missing])
-            noise[of_frame, missing] = np.median(noise[of_frame, ~missing])
+def _median_of_chosen(values: Float, chosen: Bool) -> Float:
+    """Median of the chosen values along the last axis, 0 where there are none."""
+    count = chosen.sum(axis=-1)
+    ordered = np.sort(np.where(chosen, values, np.float32(np.inf)), axis=-1)
+    # The number of values is at least one: a detector has one block or more.
+    rank = np.minimum(count // 2, values.shape[-1] - 1)[:, None]
+    middle = np.take_along_axis(ordered, rank, axis=-1)[:, 0]
+    return np.where(count > 0, middle, np.float32(0))
+
+
+def _planes(samples: NDArray[np.intp], n_fast: int) -> Float:
+    """Return for each block two orthonormal slopes over its samples, shape (n_blocks, n, 2)."""
+    row, column = np.divmod(samples, n_fast)
+    position = np.stack([row, column], axis=-1).astype(np.float64)
+    position -= position.mean(axis=1, keepdims=True)
+    # Samples that all lie in one line have no slope across it.
+    down, across = position[..., 0], position[..., 1]
+    down /= np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-9)
+    across -= down * (down * across).sum(axis=1, keepdims=True)
+    norm = np.linalg.norm(across, axis=1, keepdims=True)
+    across /= np.where(norm > 1, norm, np.inf)
+    return np.stack([down, across], axis=-1).astype(np.float32)
+
+
+def _filled(by_block: Float) -> Float:
+    """Give blocks without any number the values of the nearest one, of their panel if possible."""
+    missing = np.isnan(by_block[0])
+    for frame in np.flatnonzero(missing.any(axis=(1, 2, 3))):
+        lacking = missing[frame]
+        if lacking.all():
+            continue
+        # Blocks of other panels are as far away as any can be.
+        nearest = distance_transform_edt(
+            lacking,
+            sampling=(sum(lacking.shape), 1, 1),
+            return_distances=False,
+            return_indices=True,
+        )
+        by_block[:, frame] = by_block[:, frame][:, *nearest]
+    return by_block
 
 
 def _block_of_line(n_lines: int, n_blocks: int) -> NDArray[np.intp]:

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 Bool = NDArray[np.bool_]
+Float = NDArray[np.float32]
 Index = NDArray[np.intp]
 
 
@@ -68,3 +70,56 @@ def label_groups(n_pixels: int, first: Index, second: Index) -> tuple[int, Index
     graph = coo_array((ones, (first, second)), shape=(n_pixels, n_pixels)).tocsr()
     n_groups, label = connected_components(graph, directed=False)
     return int(n_groups), label.astype(np.intp)
+
+
+def summits(
+    height: Float, first: Index, second: Index, row: Index, column: Index, nearest_px: float
+) -> Index:
+    """Find the summit that each pixel belongs to, going uphill from neighbour to neighbour.
+
+    Parameters
+    ----------
+    height : ndarray of float32, shape (n,)
+        How high pixels are.
+    first, second : ndarray of int, shape (n_pairs,)
+        Pixels that touch.
+    row, column : ndarray of int, shape (n,)
+        Where pixels are; rows of different panels and frames follow one another.
+    nearest_px : float
+        A summit nearer than this to a higher one that it is connected with belongs to that one.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Number of the pixel that is the summit.
+    """
+    start, end = np.concatenate([first, second]), np.concatenate([second, first])
+    # Of equals the first is the higher one, so that there is no going round in circles.
+    rank = np.empty(len(height), np.intp)
+    rank[np.argsort(-height, kind="stable")] = np.arange(len(height))[::-1]
+    uphill = rank[end] > rank[start]
+    start, end = start[uphill], end[uphill]
+    order = np.argsort(rank[end], kind="stable")
+    parent = np.arange(len(height))
+    # Where a pixel has several neighbours, the last one written is the highest.
+    parent[start[order]] = end[order]
+    parent = _to_the_root(parent)
+    peak = np.flatnonzero(parent == np.arange(len(parent)))
+    pairs = cKDTree(np.stack([row[peak], column[peak]], axis=1)).query_pairs(
+        nearest_px, output_type="ndarray"
+    )
+    pairs = peak[pairs]
+    lower = np.where(rank[pairs[:, 0]] < rank[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
+    higher = pairs.sum(axis=1) - lower
+    order = np.argsort(rank[higher], kind="stable")
+    parent[lower[order]] = higher[order]
+    return _to_the_root(parent)
+
+
+def _to_the_root(parent: Index) -> Index:
+    """Follow parents to those that are their own."""
+    while True:
+        further = parent[parent]
+        if np.array_equal(further, parent):
+            return parent
+        parent = further

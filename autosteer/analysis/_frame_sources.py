@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.analysis.spots import Spots
+from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.contracts import FrameError
-from autosteer.physics import Detector
 
 Frame = NDArray[Any]
 
 # Arrays with shorter edges are no detector's frames.
 SMALLEST_EDGE_PX = 16
 _KEPT_TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FileGeometry:
-    """Geometry of the frames of a file.
-
-    Parameters
-    ----------
-    detector : Detector
-        Panels in the laboratory, beam along +z.
-    wavelength_angstrom : ndarray of float64, shape (n_frames,)
-        Wavelength of each frame [angstrom].
-    """
-
-    detector: Detector
-    wavelength_angstrom: NDArray[np.float64]
-
-    def scattering_vectors(self, spots: Spots, first_frame: int) -> NDArray[np.float64]:
-        """Return the scattering vectors of spots.
-
-        Parameters
-        ----------
-        spots : Spots
-            Spots of consecutive frames.
-        first_frame : int
-            Number of the first of these frames in the file.
-
-        Returns
-        -------
-        ndarray of float64, shape (n, 3)
-            Scattering vectors [1/angstrom].
-        """
-        in_waves = self.detector.scattering_vectors(
-            spots.panel, spots.slow_px, spots.fast_px, wavelength_angstrom=1.0
-        )
-        return in_waves / self.wavelength_angstrom[first_frame + spots.frame, None]
 
 
 class FrameSource(Protocol):

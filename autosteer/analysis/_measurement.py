@@ -1,41 +1,65 @@
-"""From a sparse list of strong pixels to spots: grouping, local background, centroid."""
+"""From a sparse list of pixels that stand out to spots: peaks, local background, centroid."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.analysis._components import label_groups, touching_pairs
-from autosteer.analysis._surroundings import Surroundings
+from autosteer.analysis._components import label_groups, summits, touching_pairs
+from autosteer.analysis._rare_photons import rare_photons
+from autosteer.analysis._significance import (
+    BOX,
+    COARSE,
+    FINE,
+    Footprint,
+    equivalent_sigmas,
+    spread_factor,
+)
+from autosteer.analysis._surroundings import Ring, Surroundings
 
 Frames = NDArray[Any]
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-# Whole numbers hide noise below this [detector counts].
-INTEGER_NOISE = 0.5
-# A spot holds the pixels that rise above the background by this share of `min_snr`.
-PIXEL_SHARE = 0.5
+LISTED_SIGMAS = 3.3
+"""A pixel is looked at if it and its neighbours together stand out by this many sigmas."""
+
+BOX_NOISE = 3.0
 # Blocks know background and noise roughly: a peak this much lower may still pass the exact test.
-_ROUGH_SHARE = 0.7
-_FEWEST_RING_PIXELS = 20
-# Expected heights weigh as much as this many single pixels in a region.
-_EXCURSIONS_TO_TRUST = 5
-# Steps in which the heights are counted, in natural logarithms; 0 is the expected height.
-_HEIGHT_STEP = 0.1
-_HEIGHT_STEPS = 32
-_LOWEST_HEIGHT = -2
-# The eight neighbours of a spot's peak hold at least this share of the peak's counts; those of a
-# hot pixel hold nothing.
-_NEIGHBOUR_SHARE = 0.2
+ROUGH_SHARE = 0.75
+# Peaks nearer to a higher one belong to it [px].
+NEAREST_PEAKS_PX = 2.9
+FEWEST_RING_PIXELS = 20
+# A spot stands on a background: where more than this of the ring stands out too, there is none.
+LARGEST_LISTED_SHARE = 0.6
+# The noise of a ring is that of about a hundred pixels: it cannot fall far below the block's.
+LEAST_RING_NOISE = 0.85
+# A pixel of a spot rises above the background by this many times the noise.
+PIXEL_SIGMAS = 1.5
+# Beside a hot pixel there is nothing: the neighbours of a spot's brightest pixel hold at least this
+# share of its counts, and stand out by themselves by as many sigmas; by more where that pixel is so
+# high that it could pass for a spot alone.
+NEIGHBOUR_SHARE = 0.2
+NEIGHBOUR_SIGMAS, HIGH_NEIGHBOUR_SIGMAS = 1.5, 3.0
+HIGH_PEAK = 6.5
+# Hot pixels may come in pairs: the third brightest pixel holds this share of the brightest.
+THIRD_SHARE = 0.08
 # A straight edge leaves five: there a spot is cut, and edge pixels often count too much.
-_FEWEST_NEIGHBOURS = 6
+FEWEST_NEIGHBOURS = 6
+# A pixel that stands out so far is hot where the brightest of its neighbours holds less of its
+# counts than this. The narrowest spots, of 0.5 px, leave a neighbour a fifth.
+HOT_SIGMAS = 8.0
+HOT_SHARE = 0.12
+# Beside a photon that rises alone there is noise.
+QUIET_SIGMAS = 2.5
+_MIDDLE = np.array([6, 7, 8, 11, 12, 13, 16, 17, 18])
+_CENTER = 12
+_AROUND = _MIDDLE[_MIDDLE != _CENTER]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +69,7 @@ class SpotCriteria:
     Parameters
     ----------
     min_snr : float
-        Least height of the brightest pixel above the background, over the noise.
+        Least counts above the background over the noise, in sigmas.
     min_pixels, max_pixels : int
         Pixels of the smallest and of the largest spot.
     max_spots : int
@@ -59,60 +83,45 @@ class SpotCriteria:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StrongPixels:
-    """Pixels above the rough threshold, by increasing position.
+class StandingOut:
+    """Pixels that stand out with their neighbours, by increasing position, each of shape (n,).
 
     Parameters
     ----------
-    place : ndarray of int, shape (n,)
+    place : ndarray of int
         Flat index into the frames.
-    value : ndarray of float32, shape (n,)
-        Counts [detector counts].
-    rough_snr : ndarray of float32, shape (n,)
-        Height above the block's background over its noise.
-    region : ndarray of int, shape (n,)
-        Part of the frames in which a pixel lies; the noise is alike within one.
+    level, noise, quantum : ndarray of float32
+        Background of the block that a pixel is in; see `BlockLevels` [detector counts].
+    correlation : ndarray of float32
+        Correlation of the noise of pixels side by side, on the pixel's frame.
+    block : ndarray of int
+        Flat index of the block.
     """
 
     place: Index
-    value: Float
-    rough_snr: Float
-    region: Index
+    level: Float
+    noise: Float
+    quantum: Float
+    correlation: Float
+    block: Index
 
     def __len__(self) -> int:
         return len(self.place)
 
-    def strongest(self, count: int) -> Self:
-        """Keep about the given number of pixels, those that stand out most.
-
-        Parameters
-        ----------
-        count : int
-            Number of pixels.
-
-        Returns
-        -------
-        StrongPixels
-            The pixels, in the same order.
-        """
-        if len(self) <= count:
-            return self
-        return self.select(self.rough_snr >= np.partition(self.rough_snr, -count)[-count])
-
-    def select(self, kept: Bool) -> Self:
+    def select(self, index: NDArray[Any]) -> Self:
         """Keep some pixels.
 
         Parameters
         ----------
-        kept : ndarray of bool, shape (n,)
+        index : ndarray of int or bool
             Which ones.
 
         Returns
         -------
-        StrongPixels
+        StandingOut
             These.
         """
-        return type(self)(*(getattr(self, field.name)[kept] for field in fields(self)))
+        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +136,7 @@ class MeasuredSpots:
     sigma: Float
     n_pixels: NDArray[np.int64]
     peak_snr: Float
+    snr: Float
 
     def select(self, index: NDArray[Any]) -> Self:
         """Keep some spots, in the order given.
@@ -145,20 +155,27 @@ class MeasuredSpots:
 
 
 def measure_spots(
-    frames: Frames, strong: StrongPixels, is_strong: Bool, good: Bool, criteria: SpotCriteria
+    frames: Frames,
+    pixels: StandingOut,
+    is_listed: Bool,
+    good: Bool,
+    blocks: tuple[int, ...],
+    criteria: SpotCriteria,
 ) -> MeasuredSpots:
-    """Find the spots among strong pixels.
+    """Find the spots among pixels that stand out.
 
     Parameters
     ----------
     frames : ndarray, shape (n_frames, n_panels, n_slow, n_fast)
         Frames, contiguous [detector counts].
-    strong : StrongPixels
-        Pixels above the rough threshold.
-    is_strong : ndarray of bool, same shape as the frames
-        Map of the strong pixels.
+    pixels : StandingOut
+        The pixels.
+    is_listed : ndarray of bool, same shape as the frames
+        Map of them.
     good : ndarray of bool, shape (n_panels, n_slow, n_fast)
         Good pixels.
+    blocks : tuple of int
+        Frames, panels, and blocks of a panel along (slow, fast).
     criteria : SpotCriteria
         What makes a spot.
 
@@ -167,110 +184,172 @@ def measure_spots(
     MeasuredSpots
         Spots by frame, the brightest of a frame first.
     """
-    pixel_snr = PIXEL_SHARE * criteria.min_snr
-    first, second = touching_pairs(strong.place, is_strong)
-    touching = np.zeros(len(strong), dtype=np.bool_)
-    touching[first] = touching[second] = True
-    excess_noise = _excess_noise(strong.select(~touching), pixel_snr)
-    if criteria.min_pixels > 1:
-        # Single pixels, most of all, are no spots.
-        strong = strong.select(touching)
-        number = np.cumsum(touching) - 1
-        first, second = number[first], number[second]
-    n_groups, label = label_groups(len(strong), first, second)
-    size = np.bincount(label, minlength=n_groups)
-    # Sorted by group and value, the brightest pixel of a group comes last.
-    peak = np.lexsort((strong.value, label))[np.cumsum(size) - 1]
-    larger_noise = excess_noise(strong.region[peak])
-    rough_snr = strong.rough_snr[peak] / larger_noise
-    chosen = np.flatnonzero(
-        (size >= criteria.min_pixels) & (rough_snr >= _ROUGH_SHARE * criteria.min_snr)
+    surroundings = Surroundings(frames, is_listed, good)
+    excess = _excess(surroundings, pixels)
+    pixels = _with_rare_photons(pixels, excess, blocks, frames.size / math.prod(blocks))
+    hot = _is_hot(pixels, excess)
+    if hot.any():
+        surroundings.leave_out(pixels.place[hot])
+        excess = _excess(surroundings, pixels)
+        # Of those about a hot pixel most stand out no more.
+        box = excess @ BOX.weights / BOX.noise_factor(pixels.correlation)
+        kept = ~hot & (box > ROUGH_SHARE * LISTED_SIGMAS * pixels.noise)
+        pixels, excess = pixels.select(kept), excess[kept]
+    height = _rough_height(excess, pixels)
+    first, second = touching_pairs(pixels.place, is_listed)
+    row, column = np.divmod(pixels.place, frames.shape[3])
+    summit = summits(height, first, second, row, column, NEAREST_PEAKS_PX)
+    peak = np.flatnonzero(
+        (summit == np.arange(len(summit))) & (height >= ROUGH_SHARE * criteria.min_snr)
     )
-    peak = peak[chosen]
-    surroundings = Surroundings(frames, is_strong, good)
-    ring = surroundings.ring(strong.place[peak])
-    noise = ring.noise
-    if frames.dtype.kind != "f":
-        noise = np.maximum(noise, np.float32(INTEGER_NOISE))
-    noise = noise * larger_noise[chosen]
-    height = strong.value[peak] - ring.mean
-    around, n_around = surroundings.neighbours(strong.place[peak], ring.mean)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        snr = height / noise
-    is_spot = (
-        (snr >= criteria.min_snr)
-        & (ring.n_pixels >= _FEWEST_RING_PIXELS)
-        & (n_around >= _FEWEST_NEIGHBOURS)
-        & (around >= _NEIGHBOUR_SHARE * height)
-        & (around + height >= criteria.min_snr * noise * np.sqrt(n_around + 1))
+    seen = _look_closely(surroundings, pixels.select(peak), criteria.min_snr)
+    peak, seen = peak[seen.is_spot], seen.select(seen.is_spot)
+    _, group = label_groups(len(pixels), first, second)
+    small = (
+        _size_of_groups(surroundings.values(pixels.place), group, peak, seen) <= criteria.max_pixels
     )
-    chosen, peak, snr, noise = chosen[is_spot], peak[is_spot], snr[is_spot], noise[is_spot]
-    position = np.full(n_groups, -1, dtype=np.intp)
-    position[chosen] = np.arange(len(chosen))
-    spot = position[label]
+    peak, seen = peak[small], seen.select(small)
+    position = np.full(len(pixels), -1, dtype=np.intp)
+    position[peak] = np.arange(len(peak))
+    spot = position[summit]
     member = np.flatnonzero(spot >= 0)
-    spot = spot[member]
-    level = ring.mean[is_spot]
-    high = strong.value[member] - level[spot] > pixel_snr * noise[spot]
-    member, spot = member[high], spot[high]
     spots = _sum_up(
-        surroundings,
-        place=strong.place[member],
-        spot=spot,
-        peak=strong.place[peak],
-        level=level,
-        noise=noise,
-        ring_pixels=ring.n_pixels[is_spot],
-        peak_snr=snr,
-        shape=frames.shape,
+        surroundings, pixels.place[member], spot[member], pixels.place[peak], seen, frames.shape
     )
     fits = (spots.n_pixels >= criteria.min_pixels) & (spots.n_pixels <= criteria.max_pixels)
-    return _brightest(spots.select(fits), criteria.max_spots)
+    return brightest(spots.select(fits), criteria.max_spots)
 
 
-def _excess_noise(isolated: StrongPixels, pixel_snr: float) -> Callable[[Index], Float]:
-    """Learn, region by region, by how much the noise is larger than its middle makes believe."""
-    # Single pixels above the threshold are excursions of the noise, or single photons on a dark
-    # background. Where they rise higher than those of normal noise, two of them side by side are
-    # no spot yet: the noise is taken to be larger by the ratio of the heights. The median keeps
-    # hot pixels from counting for much.
-    # Median of a standard normal distribution beyond the threshold, to 1 % from 2 upwards.
-    expected = pixel_snr + math.log(2) / (pixel_snr + 1 / pixel_snr)
-    height = np.log(isolated.rough_snr / expected) / _HEIGHT_STEP - _LOWEST_HEIGHT
-    step = np.clip(height, 0, _HEIGHT_STEPS - 1).astype(np.intp)
-    n_regions = int(isolated.region.max(initial=0)) + 1
-    count = np.bincount(
-        isolated.region * _HEIGHT_STEPS + step, minlength=n_regions * _HEIGHT_STEPS
-    ).reshape(n_regions, _HEIGHT_STEPS)
-    count[:, round(-_LOWEST_HEIGHT)] += _EXCURSIONS_TO_TRUST
-    below = np.cumsum(count, axis=1)
-    median = (2 * below >= below[:, -1:]).argmax(axis=1) + _LOWEST_HEIGHT
-    factor = np.exp(np.maximum(median, 0) * _HEIGHT_STEP).astype(np.float32)
+def _size_of_groups(values: Float, group: Index, peak: Index, seen: _CloseLook) -> Index:
+    """Return for each peak the bright pixels of all that is connected with it."""
+    threshold = np.full(len(group), np.inf, dtype=np.float32)
+    threshold[group[peak]] = seen.level + 2 * PIXEL_SIGMAS * seen.noise
+    size = np.bincount(group[values > threshold[group]], minlength=len(group))
+    return size[group[peak]]
 
-    def of_region(region: Index) -> Float:
-        known = region < n_regions
-        return np.where(known, factor[np.where(known, region, 0)], np.float32(1))
 
-    return of_region
+def _excess(surroundings: Surroundings, pixels: StandingOut) -> Float:
+    """Return the windows about pixels above the background of their block, 0 where unusable."""
+    values, use = surroundings.window(pixels.place)
+    return np.where(use, values - pixels.level[:, None], np.float32(0))
+
+
+def _is_hot(pixels: StandingOut, excess: Float) -> Bool:
+    """Say which pixels are high beside neighbours that are not."""
+    middle = excess[:, _CENTER]
+    around = excess[:, _AROUND].max(axis=1, initial=0)
+    hot: Bool = (middle > HOT_SIGMAS * pixels.noise) & (around < HOT_SHARE * middle)
+    return hot
+
+
+def _with_rare_photons(
+    pixels: StandingOut, excess: Float, blocks: tuple[int, ...], pixels_per_block: float
+) -> StandingOut:
+    """Add to the noise what single photons make that rise alone."""
+    height = excess[:, _CENTER] / pixels.noise
+    around = excess[:, _AROUND].max(axis=1, initial=0) / pixels.noise
+    alone = around < np.maximum(HOT_SHARE * height, QUIET_SIGMAS)
+    variance, third = rare_photons(
+        height[alone], pixels.block[alone], blocks, pixels_per_block, LISTED_SIGMAS * BOX_NOISE
+    )
+    factor = 1 + variance[pixels.block]
+    return replace(
+        pixels,
+        noise=pixels.noise * np.sqrt(factor),
+        quantum=((pixels.quantum + third[pixels.block] * pixels.noise) / factor).astype(np.float32),
+    )
+
+
+def _rough_height(excess: Float, pixels: StandingOut) -> Float:
+    """Return how far pixels stand out with their neighbours above the background of their block."""
+    best = np.maximum(
+        *(
+            excess @ footprint.weights / footprint.noise_factor(pixels.correlation)
+            for footprint in (FINE, COARSE)
+        )
+    )
+    height: Float = best / pixels.noise
+    return height
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _CloseLook:
+    """What peaks look like above their own ring, each of shape (n,)."""
+
+    is_spot: Bool
+    level: Float
+    noise: Float
+    ring_pixels: NDArray[np.int64]
+    correlation: Float
+    snr: Float
+    peak_snr: Float
+
+    def select(self, index: NDArray[Any]) -> Self:
+        """Keep some."""
+        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
+
+
+def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float) -> _CloseLook:
+    """Compare peaks with the ring about them."""
+    ring = surroundings.ring(peaks.place)
+    noise = np.fmax(ring.noise, np.float32(LEAST_RING_NOISE) * peaks.noise)
+    values, use = surroundings.window(peaks.place)
+    excess = np.where(use, values - ring.mean[:, None], np.float32(0))
+    snr = np.maximum(
+        *(_snr(excess, use, footprint, peaks, noise, ring) for footprint in (FINE, COARSE))
+    )
+    # The brightest of the nine pixels about the peak, and the eight about that one.
+    among = excess[:, _MIDDLE]
+    step = np.where(use[:, _MIDDLE], among, -np.inf).argmax(axis=1)
+    brightest = np.take_along_axis(among, step[:, None], axis=1)[:, 0]
+    about = _MIDDLE[step][:, None] + (_AROUND - _CENTER)
+    n_around = np.take_along_axis(use, about, axis=1).sum(axis=1)
+    around = np.take_along_axis(excess, about, axis=1).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        peak_snr = brightest / noise
+        least = np.where(peak_snr > HIGH_PEAK, HIGH_NEIGHBOUR_SIGMAS, NEIGHBOUR_SIGMAS)
+        is_spot = (
+            (snr >= min_snr)
+            & (ring.n_pixels >= FEWEST_RING_PIXELS)
+            & (ring.listed_share <= LARGEST_LISTED_SHARE)
+            & (n_around >= FEWEST_NEIGHBOURS)
+            & (around >= NEIGHBOUR_SHARE * brightest)
+            & (np.sort(among, axis=1)[:, -3] >= THIRD_SHARE * brightest)
+            & (around >= least * noise * np.sqrt(n_around))
+        )
+    return _CloseLook(is_spot, ring.mean, noise, ring.n_pixels, peaks.correlation, snr, peak_snr)
+
+
+def _snr(
+    excess: Float, use: Bool, footprint: Footprint, peaks: StandingOut, noise: Float, ring: Ring
+) -> Float:
+    """Return by how many sigmas a footprint about peaks stands out of its ring."""
+    weight: Float = use @ footprint.weights
+    total = excess @ footprint.weights - ring.ridge * weight
+    spread = spread_factor(peaks.correlation)
+    own = footprint.noise_factor(peaks.correlation)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # The background of the ring is taken off each pixel, and adds its own noise.
+        of_ring = (weight * spread) ** 2 / ring.n_pixels
+        sigma = (noise * np.sqrt(own**2 + of_ring)).astype(np.float32)
+        skewness = peaks.quantum * footprint.skewness_factor(peaks.correlation)
+        return equivalent_sigmas(total, sigma, skewness)
 
 
 def _sum_up(
     surroundings: Surroundings,
-    *,
     place: Index,
     spot: Index,
     peak: Index,
-    level: Float,
-    noise: Float,
-    ring_pixels: NDArray[np.int64],
-    peak_snr: Float,
+    seen: _CloseLook,
     shape: tuple[int, ...],
 ) -> MeasuredSpots:
     """Sum spots over their pixels and all that touch them, where the faint rest of a spot is."""
     n_spots = len(peak)
-    n_pixels = np.bincount(spot, minlength=n_spots)
     place, spot, value = surroundings.grow(place, spot)
-    excess = (value - level[spot]).astype(np.float64)
+    excess = (value - seen.level[spot]).astype(np.float64)
+    high = excess > PIXEL_SIGMAS * seen.noise[spot]
+    n_pixels = np.bincount(spot[high], minlength=n_spots)
     # Positions relative to the peak keep their precision, and need no panel arithmetic.
     n_slow, n_fast = shape[2:]
     line, peak_line = place // n_fast, peak // n_fast
@@ -278,8 +357,11 @@ def _sum_up(
     column = place % n_fast - (peak % n_fast)[spot]
     total = np.bincount(spot, weights=excess, minlength=n_spots)
     summed = np.bincount(spot, minlength=n_spots)
-    slow = np.bincount(spot, weights=excess * row, minlength=n_spots) / total
-    fast = np.bincount(spot, weights=excess * column, minlength=n_spots) / total
+    # The centre of all pixels would follow the noise at the rim.
+    light = np.maximum(excess, 0)
+    weight = np.bincount(spot, weights=light, minlength=n_spots)
+    slow = np.bincount(spot, weights=light * row, minlength=n_spots) / weight
+    fast = np.bincount(spot, weights=light * column, minlength=n_spots) / weight
     panel = peak_line // n_slow
     return MeasuredSpots(
         frame=panel // shape[1],
@@ -288,14 +370,32 @@ def _sum_up(
         fast_px=(peak % n_fast + fast).astype(np.float32),
         intensity=total.astype(np.float32),
         # The noise of the summed pixels, and that of the background taken off each of them.
-        sigma=(noise * np.sqrt(summed * (1 + summed / ring_pixels))).astype(np.float32),
+        sigma=(
+            seen.noise
+            * spread_factor(seen.correlation)
+            * np.sqrt(summed * (1 + summed / seen.ring_pixels))
+        ).astype(np.float32),
         n_pixels=n_pixels,
-        peak_snr=peak_snr,
+        peak_snr=seen.peak_snr,
+        snr=seen.snr,
     )
 
 
-def _brightest(spots: MeasuredSpots, max_spots: int) -> MeasuredSpots:
-    """Order spots by frame and brightness, and keep the brightest of each frame."""
+def brightest(spots: MeasuredSpots, max_spots: int) -> MeasuredSpots:
+    """Order spots by frame and brightness, and keep the brightest of each frame.
+
+    Parameters
+    ----------
+    spots : MeasuredSpots
+        The spots.
+    max_spots : int
+        Number to keep of each frame.
+
+    Returns
+    -------
+    MeasuredSpots
+        These.
+    """
     order = np.lexsort((-spots.intensity, spots.frame))
     frame = spots.frame[order]
     rank = np.arange(len(frame)) - np.searchsorted(frame, frame, side="left")

@@ -12,8 +12,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.analysis._frame_sources import (
-    FileGeometry,
     Frame,
     as_frame,
     is_frames,
@@ -253,4 +253,4 @@ def _read_geometry(
         )
     except ValueError as error:
         raise FrameError(f"{path}: its geometry cannot be used: {error}") from error
-    return FileGeometry(detector, np.broadcast_to(wavelength.ravel(), (shape[0],)))
+    return FileGeometry.of_panels(detector, np.broadcast_to(wavelength.ravel(), (shape[0],)))

@@ -1,4 +1,4 @@
-"""What lies about the peak of a spot: the ring that gives its background, and its neighbours."""
+"""What lies about the peak of a spot: its window, and the ring that gives its background."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autosteer.analysis._bad_values import flag_of
+
 Frames = NDArray[Any]
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-_RING_PX = (3.5, 6.5)
+_RING_PX = (4.5, 7.5)
 _RING_CLIP_SIGMAS = 3.0
+_RIDGE_SIGMAS = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +32,18 @@ class Ring:
         Standard deviation [detector counts].
     n_pixels : ndarray of int64
         Pixels that were used.
+    listed_share : ndarray of float32
+        Share of the pixels with a measurement that stand out themselves, and were not used.
+    ridge : ndarray of float32
+        How high the background rises from the ring to its middle, if it is a ridge that runs
+        through it, as a powder ring does [detector counts].
     """
 
     mean: Float
     noise: Float
     n_pixels: NDArray[np.int64]
+    listed_share: Float
+    ridge: Float
 
 
 def _offsets(inner: float, outer: float) -> tuple[Index, Index]:
@@ -47,6 +57,9 @@ def _offsets(inner: float, outer: float) -> tuple[Index, Index]:
 
 _RING = _offsets(*_RING_PX)
 _NEIGHBOURS = _offsets(0.0, 1.5)
+WINDOW_PX = 5
+"""Edge of the window about a pixel."""
+_WINDOW = tuple(axis.ravel() - WINDOW_PX // 2 for axis in np.indices((WINDOW_PX, WINDOW_PX)))
 
 
 class Surroundings:
@@ -56,19 +69,47 @@ class Surroundings:
     ----------
     frames : ndarray, shape (n_frames, n_panels, n_slow, n_fast)
         Frames [detector counts].
-    is_strong : ndarray of bool, same shape
-        True where a pixel may belong to a spot.
+    is_listed : ndarray of bool, same shape
+        True where a pixel stands out with its neighbours.
     good : ndarray of bool, shape (n_panels, n_slow, n_fast)
         Good pixels.
     """
 
-    def __init__(self, frames: Frames, is_strong: Bool, good: Bool) -> None:
+    def __init__(self, frames: Frames, is_listed: Bool, good: Bool) -> None:
         self._n_slow, self._n_fast = frames.shape[-2:]
         self._values = frames.reshape(-1)
-        self._may_be_nan = frames.dtype.kind == "f"
-        self._is_strong = is_strong.reshape(-1)
+        self._flag = flag_of(frames.dtype)
+        self._is_listed = is_listed.reshape(-1)
         self._good = good.reshape(-1)
         self._all_good = bool(good.all())
+        self._hot: Bool | None = None
+
+    def leave_out(self, pixel: Index) -> None:
+        """Use some pixels no more.
+
+        Parameters
+        ----------
+        pixel : ndarray of int, shape (n,)
+            Flat indices into the frames.
+        """
+        if len(pixel):
+            self._hot = np.zeros(self._values.size, dtype=np.bool_)
+            self._hot[pixel] = True
+
+    def values(self, pixel: Index) -> Float:
+        """Return the values of pixels [detector counts].
+
+        Parameters
+        ----------
+        pixel : ndarray of int, shape (n,)
+            Flat indices into the frames.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+            Their values.
+        """
+        return self._values[pixel].astype(np.float32)
 
     def ring(self, pixel: Index) -> Ring:
         """Measure the rings about pixels.
@@ -83,38 +124,33 @@ class Surroundings:
         Ring
             Their statistics; NaN where no pixel of a ring is usable.
         """
-        place, use = self._about(pixel, *_RING)
-        values = self._values[place].astype(np.float32)
-        use &= ~self._is_strong[place]
-        if self._may_be_nan:
-            use &= np.isfinite(values)
-        mean, noise = _moments(values, use)
+        place, values, use = self._look(pixel, *_RING)
+        n_possible = np.maximum(use.sum(axis=1), 1)
+        use &= ~self._is_listed[place]
+        listed_share = (1 - use.sum(axis=1) / n_possible).astype(np.float32)
+        mean, noise, _ = _moments(values, use)
         use &= np.abs(values - mean[:, None]) <= _RING_CLIP_SIGMAS * noise[:, None]
-        mean, noise = _moments(values, use)
-        return Ring(mean, noise, use.sum(axis=1))
+        mean, noise, residual = _moments(values, use)
+        n_pixels = use.sum(axis=1)
+        return Ring(mean, noise, n_pixels, listed_share, _ridge(residual, noise, n_pixels))
 
-    def neighbours(self, pixel: Index, level: Float) -> tuple[Float, NDArray[np.int64]]:
-        """Sum the eight neighbours of pixels above a level.
+    def window(self, pixel: Index) -> tuple[Float, Bool]:
+        """Look up the five by five pixels about pixels, row by row.
 
         Parameters
         ----------
         pixel : ndarray of int, shape (n,)
             Flat indices into the frames.
-        level : ndarray of float32, shape (n,)
-            What to subtract from each neighbour [detector counts].
 
         Returns
         -------
-        total : ndarray of float32, shape (n,)
-            Sum over the good neighbours [detector counts].
-        n_good : ndarray of int64, shape (n,)
-            How many these are.
+        values : ndarray of float32, shape (n, 25)
+            Their values [detector counts]; anything where they are no measurement.
+        use : ndarray of bool, shape (n, 25)
+            Whether each is a good pixel of the same panel, and holds a measurement.
         """
-        place, use = self._about(pixel, *_NEIGHBOURS)
-        values = self._values[place].astype(np.float32)
-        use &= np.isfinite(values)
-        excess = np.where(use, values - level[:, None], np.float32(0))
-        return excess.sum(axis=1), use.sum(axis=1)
+        _, values, use = self._look(pixel, *_WINDOW)
+        return values, use
 
     def grow(self, pixel: Index, spot: Index) -> tuple[Index, Index, Float]:
         """Add to the pixels of spots all that touch them and belong to no other group.
@@ -133,15 +169,27 @@ class Surroundings:
         value : ndarray of float32, shape (m,)
             Their counts [detector counts].
         """
-        place, use = self._about(pixel, *_NEIGHBOURS)
-        use &= ~self._is_strong[place]
-        use &= np.isfinite(self._values[place])
+        place, _, use = self._look(pixel, *_NEIGHBOURS)
+        use &= ~self._is_listed[place]
         # One number stands for a pixel and its spot, so that each pair is kept once.
         n_spots = int(spot.max(initial=0)) + 1
         around = place * n_spots + spot[:, None]
         pairs = np.concatenate([pixel * n_spots + spot, np.unique(around[use])])
         grown, spot = np.divmod(pairs, n_spots)
         return grown, spot, self._values[grown].astype(np.float32)
+
+    def _look(self, pixel: Index, row: Index, column: Index) -> tuple[Index, Float, Bool]:
+        """Flat indices and values of pixels at offsets, and whether they can be used."""
+        place, use = self._about(pixel, row, column)
+        found = self._values[place]
+        values = found.astype(np.float32)
+        if self._flag is None:
+            use &= np.isfinite(values)
+        else:
+            use &= found != self._flag
+        if self._hot is not None:
+            use &= ~self._hot[place]
+        return place, values, use
 
     def _about(self, pixel: Index, row: Index, column: Index) -> tuple[Index, Bool]:
         """Flat indices of pixels at offsets, and whether they are good and on the same panel."""
@@ -166,12 +214,27 @@ class Surroundings:
         return place, use
 
 
-def _moments(values: Float, use: Bool) -> tuple[Float, Float]:
-    """Mean and standard deviation of the values in use, along the last axis."""
+def _moments(values: Float, use: Bool) -> tuple[Float, Float, Float]:
+    """Mean and standard deviation of the values in use, along the last axis, and what is left."""
     count = use.sum(axis=1).astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         chosen = np.where(use, values, 0)
         mean = chosen.sum(axis=1) / count
-        residual = np.where(use, values - mean[:, None], 0)
+        residual = np.where(use, values - mean[:, None], np.float32(0))
         noise = np.sqrt(np.einsum("ij,ij->i", residual, residual) / count)
-    return mean, noise
+    return mean, noise, residual
+
+
+def _ridge(residual: Float, noise: Float, n_pixels: NDArray[np.int64]) -> Float:
+    """Return how high a ridge through a ring rises above its mean."""
+    # On a circle of radius r a parabolic ridge, -h x**2 / 2, is -h r**2 / 4 times
+    # 1 + cos(2 angle): the second harmonic is as large as the mean lies below the crest.
+    angle = 2 * np.arctan2(*_RING)
+    waves = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        harmonic = residual @ waves * (2 / n_pixels[:, None])
+        # What two standard deviations of the noise could make is none.
+        chance = _RIDGE_SIGMAS**2 * 2 * noise**2 / n_pixels
+        squared = np.nan_to_num((harmonic**2).sum(axis=1) - chance)
+    ridge: Float = np.sqrt(np.maximum(squared, 0)).astype(np.float32)
+    return ridge

@@ -76,7 +76,8 @@ class FrameAnalyser:
             panel = rng.integers(0, n_panels, _TYPICAL_SPOTS)
             slow = rng.integers(0, n_slow - 1, _TYPICAL_SPOTS)
             fast = rng.integers(0, n_fast - 1, _TYPICAL_SPOTS)
-            frame[panel, slow, fast] = frame[panel, slow + 1, fast] = 1000
+            for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                frame[panel, slow + down, fast + right] = 1000
         self.analyse(frames, *_numbered(n_frames))
 
     def analyse(

@@ -14,21 +14,25 @@ from autosteer.contracts import AnalysisError
 _ENDINGS = (".npz", ".parquet")
 
 
-def check_ending(path: Path) -> None:
-    """Check that a file of columns may have this name, before the work is done.
+def check_ending(path: Path, others: tuple[str, ...] = ()) -> None:
+    """Check that a file of results may have this name, before the work is done.
 
     Parameters
     ----------
     path : Path
         Name of the file.
+    others : tuple of str, default ()
+        Endings that the caller takes besides .npz and .parquet.
 
     Raises
     ------
     AnalysisError
-        If it ends in neither .npz nor .parquet.
+        If it ends in none of these.
     """
-    if path.suffix not in _ENDINGS:
-        raise AnalysisError(f"{path}: results are written to .npz or .parquet files")
+    endings = _ENDINGS + others
+    if path.suffix not in endings:
+        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise AnalysisError(f"{path}: results are written to {known} files")
 
 
 def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autosteer.analysis.frames import CutFrames, FrameSource
+from autosteer.analysis.geometry_files import FileGeometry, read_geometry
 from autosteer.contracts import AnalysisError
 from autosteer.contracts.experiment import DetectorSection
 from autosteer.physics import Detector, module_mask
@@ -25,15 +27,23 @@ def detector_of(section: DetectorSection) -> Detector:
     Returns
     -------
     Detector
-        One flat panel, square to the beam.
+        One flat panel, square to the beam, or the panels of the geometry file.
+
+    Raises
+    ------
+    AnalysisError
+        If the geometry file cannot be used, or is for frames of another shape.
     """
+    geometry = _geometry_of(section)
+    if geometry is not None:
+        return geometry.detector
     return Detector.flat(
         section.shape, section.pixel_size_um / 1000, section.distance_mm, section.beam_center_px
     )
 
 
 def mask_of(section: DetectorSection) -> Bool:
-    """Make the mask of a detector: modules, less what its mask file rules out.
+    """Make the mask of a detector: modules, less what geometry and mask file rule out.
 
     Parameters
     ----------
@@ -42,13 +52,13 @@ def mask_of(section: DetectorSection) -> Bool:
 
     Returns
     -------
-    ndarray of bool, shape (1, n_slow, n_fast)
+    ndarray of bool, shape (n_panels, n_slow, n_fast)
         True where a pixel is good.
 
     Raises
     ------
     AnalysisError
-        If the modules do not fill the detector, or the mask file cannot be used.
+        If the modules do not fill the detector, or the geometry or mask file cannot be used.
     """
     try:
         mask = module_mask(section.shape, section.modules, section.gap_px)[None]
@@ -56,11 +66,57 @@ def mask_of(section: DetectorSection) -> Bool:
         raise AnalysisError(
             f"detector: {error}; check 'shape', 'modules' and 'gap_px' (slow, fast)"
         ) from error
+    geometry = _geometry_of(section)
+    if geometry is not None and geometry.mask is not None:
+        mask = mask & geometry.mask
     if section.mask_path is not None:
         mask = mask & read_mask(Path(section.mask_path), mask.shape)
     if not mask.any():
         raise AnalysisError(f"{section.mask_path}: the mask leaves no good pixel; true means good")
     return mask
+
+
+def _geometry_of(section: DetectorSection) -> FileGeometry | None:
+    """Read the geometry file, if there is one; a stream's frames come panel by panel."""
+    if section.geometry_path is None:
+        return None
+    geometry = read_geometry(section.geometry_path)
+    if geometry.detector.panel_shape != section.shape:
+        raise AnalysisError(
+            f"{section.geometry_path}: its panels have {geometry.detector.panel_shape} pixels, "
+            f"'analysis.detector.shape' is {section.shape} (slow, fast): a stream gives frames "
+            "panel by panel, and the shape is that of a panel"
+        )
+    return geometry
+
+
+def mask_of_frames(source: FrameSource, mask_path: Path | None) -> Bool | None:
+    """Join the mask that the geometry of frames holds with that of a file.
+
+    Parameters
+    ----------
+    source : FrameSource
+        The frames.
+    mask_path : Path or None
+        NPY file with a mask for the frames as they are stored.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_panels, n_slow, n_fast), or None
+        True where a pixel is good; None where nothing is known.
+
+    Raises
+    ------
+    AnalysisError
+        If the file cannot be used.
+    """
+    own = None if source.geometry is None else source.geometry.mask
+    if mask_path is None:
+        return own
+    if not isinstance(source, CutFrames):
+        return read_mask(mask_path, source.frame_shape)
+    good = source.geometry.cuts.cut(read_mask(mask_path, source.source.frame_shape))
+    return good if own is None else good & own
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> Bool:

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.analysis import _crystfel, _hdf5_frames, _npz_arrays
-from autosteer.analysis._frame_sources import FileGeometry, Frame, FrameSource
+from autosteer.analysis._file_geometry import CutFrames, FileGeometry
+from autosteer.analysis._frame_sources import Frame, FrameSource
+from autosteer.analysis.geometry_files import read_geometry
 from autosteer.contracts import FrameError
 
 __all__ = [
+    "CutFrames",
     "FileGeometry",
     "Frame",
     "FrameSource",
@@ -27,7 +30,9 @@ __all__ = [
 _SIGNATURE_BYTES = 16
 
 
-def read_frames(path: Path | str, dataset: str | None = None) -> FrameSource:
+def read_frames(
+    path: Path | str, dataset: str | None = None, geometry_path: Path | str | None = None
+) -> FrameSource:
     """Open a file of detector frames.
 
     Parameters
@@ -37,6 +42,9 @@ def read_frames(path: Path | str, dataset: str | None = None) -> FrameSource:
     dataset : str, optional
         Dataset of an HDF5 file, or array of an NPZ file; found by itself where only one can be
         meant.
+    geometry_path : Path or str, optional
+        Geometry file (see `autosteer.analysis.geometry_files`), by which the frames are cut into
+        panels; the file of the frames itself where it is NXmx.
 
     Returns
     -------
@@ -46,10 +54,17 @@ def read_frames(path: Path | str, dataset: str | None = None) -> FrameSource:
     Raises
     ------
     FrameError
-        If the file is missing, damaged, of another kind, or holds no frames.
+        If a file is missing, damaged, of another kind, or holds no frames, or the frames do not
+        have the shape that the geometry is for.
     """
     path = Path(path)
     signature = _read_signature(path)
+    if geometry_path is not None:
+        geometry = read_geometry(geometry_path, path)
+        if signature.startswith(_hdf5_frames.SIGNATURE):
+            dataset = dataset or geometry.dataset
+        stored = read_frames(path, dataset)
+        return CutFrames(stored, geometry.for_frames(path, stored.n_frames, stored.frame_shape))
     if signature.startswith(_hdf5_frames.SIGNATURE):
         return _hdf5_frames.open_hdf5(path, dataset)
     if signature.startswith(_npz_arrays.SIGNATURE):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,18 @@ class LatticeBatch:
         Spots of each frame.
     result : IndexingResult
         What indexing found.
+    spots : Spots, optional
+        Spots of frames; lists of spots have none.
+    geometry : FileGeometry, optional
+        Geometry of the frames.
     """
 
     path: Path
     first_frame: int
     n_spots: NDArray[np.int64]
     result: IndexingResult
+    spots: Spots | None = None
+    geometry: FileGeometry | None = None
 
 
 def spots_of_frames(source: FrameSource, finder: SpotFinder) -> Iterator[SpotBatch]:
@@ -108,7 +114,9 @@ def lattices_of_frames(
     for batch in spots_of_frames(source, finder):
         q = geometry.scattering_vectors(batch.spots, batch.first_frame)
         result = indexer.index(batch.spots.lists(q))
-        yield LatticeBatch(batch.path, batch.first_frame, batch.spots.n_spots, result)
+        yield LatticeBatch(
+            batch.path, batch.first_frame, batch.spots.n_spots, result, batch.spots, geometry
+        )
 
 
 def lattices_of_lists(
@@ -169,8 +177,17 @@ def geometry_of_frames(
     AnalysisError
         If something is missing, or the detector has several panels and no geometry.
     """
-    if source.geometry is not None and distance_mm is None and beam_center_px is None:
-        return source.geometry
+    known = source.geometry
+    if known is not None and distance_mm is None and beam_center_px is None:
+        if wavelength_angstrom is not None:
+            known = replace(
+                known, wavelength_angstrom=np.full(source.n_frames, wavelength_angstrom)
+            )
+        if not (known.wavelength_angstrom > 0).all():
+            raise AnalysisError(
+                f"{source.path}: the geometry does not say the wavelength of every frame: give it"
+            )
+        return known
     if (
         distance_mm is None
         or pixel_um is None
@@ -178,8 +195,8 @@ def geometry_of_frames(
         or beam_center_px is None
     ):
         raise AnalysisError(
-            f"{source.path}: holds no geometry: give distance, pixel size, wavelength and beam "
-            "center, all four"
+            f"{source.path}: holds no geometry: give a geometry file, or distance, pixel size, "
+            "wavelength and beam center, all four"
         )
     if source.frame_shape[0] != 1:
         raise AnalysisError(

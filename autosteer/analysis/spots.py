@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autosteer.analysis._background import BlockBackground, BlockLevels
+from autosteer.analysis._box_sums import boxes_above
+from autosteer.analysis._gain import learn_gain
 from autosteer.analysis._measurement import (
-    PIXEL_SHARE,
+    LISTED_SIGMAS,
     SpotCriteria,
-    StrongPixels,
+    StandingOut,
     measure_spots,
 )
+from autosteer.analysis._significance import BOX, spread_factor
 from autosteer.contracts import AnalysisError, FrameError
 
 Frames = NDArray[Any]
@@ -26,8 +29,8 @@ Index = NDArray[np.intp]
 _DTYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32")
 # Pixels worked on together: some MiB, so that they stay in the cache.
 _CHUNK_PIXELS = 2**22
-# If more of a frame than this is strong, only the strongest pixels are looked at.
-_STRONG_SHARE = 0.02
+# If more of a frame than this stands out, only what does so most is looked at.
+_LISTED_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,18 +48,24 @@ class Spots:
     intensity : ndarray of float32, shape (n,)
         Sum above the background [detector counts].
     sigma : ndarray of float32, shape (n,)
-        Standard deviation of the intensity from the noise of the background [detector counts].
-        The counting noise of the spot itself is not in it: that would take the detector's gain.
+        Standard deviation of the intensity [detector counts]: the noise of the background under the
+        spot and, where `gain` is known, the counting noise of the spot itself.
     n_pixels : ndarray of int64, shape (n,)
         Pixels of the spot.
     peak_snr : ndarray of float32, shape (n,)
         Brightest pixel above the background, over the noise.
+    snr : ndarray of float32, shape (n,)
+        Counts above the background in the better of two footprints, one for small and one for
+        wide spots, over their noise; as rare as so many sigmas of normal noise.
     n_spots : ndarray of int64, shape (n_frames,)
         Spots of each frame.
     background_level : ndarray of float32, shape (n_frames,)
         Median background [detector counts]; NaN where no pixel is good.
     saturated_fraction : ndarray of float32, shape (n_frames,)
         Saturated over good pixels; NaN where the saturation is unknown.
+    gain : ndarray of float32, shape (n_frames,)
+        Counts that a photon makes, learned from the noise of brighter and darker parts of the
+        frame [detector counts]; NaN where the background is too even or too dark for that.
     """
 
     frame: NDArray[np.int64]
@@ -67,9 +76,11 @@ class Spots:
     sigma: Float
     n_pixels: NDArray[np.int64]
     peak_snr: Float
+    snr: Float
     n_spots: NDArray[np.int64]
     background_level: Float
     saturated_fraction: Float
+    gain: Float
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -97,15 +108,17 @@ class Spots:
 class SpotFinder:
     """Finds Bragg spots on frames.
 
-    Background and noise are estimated by blocks from a sample of the pixels, and every pixel is
-    compared once with a threshold made of them. Only what exceeds it is looked at closely:
-    touching pixels form a spot, whose background and noise come from the ring about its peak.
+    Background and noise are estimated by blocks from a sample of the pixels, and the sum over each
+    pixel and its neighbours is compared once with a threshold made of them. Only what exceeds it is
+    looked at closely: going uphill from pixel to pixel leads to the peaks, whose background and
+    noise come from the ring about them.
 
     Parameters
     ----------
-    min_snr : float, default 6.0
-        Least height of the brightest pixel above the background, over the noise.
-    min_pixels, max_pixels : int, default 2 and 100
+    min_snr : float, default 5.0
+        Least counts of a spot above the background over the noise, as the number of sigmas of
+        normal noise that are as rare.
+    min_pixels, max_pixels : int, default 2 and 200
         Pixels of the smallest and of the largest spot.
     max_spots : int, default 500
         Brightest spots kept of each frame.
@@ -131,9 +144,9 @@ class SpotFinder:
     def __init__(
         self,
         *,
-        min_snr: float = 6.0,
+        min_snr: float = 5.0,
         min_pixels: int = 2,
-        max_pixels: int = 100,
+        max_pixels: int = 200,
         max_spots: int = 500,
         mask: ArrayLike | None = None,
         saturation: float | None = None,
@@ -215,74 +228,84 @@ class SpotFinder:
     def _find(self, frames: Frames, background: BlockBackground) -> Spots:
         """Find the spots of some contiguous frames in native byte order."""
         levels = background.estimate(frames)
-        is_strong = self._strong(frames, background, levels)
-        place = np.flatnonzero(is_strong)
-        value = frames.reshape(-1)[place]
-        saturated_fraction = self._saturated_fraction(place, value, len(frames))
-        block = background.block_of(place)
-        value = value.astype(np.float32)
-        height = value - levels.level.reshape(-1)[block]
-        strong = StrongPixels(
-            place=place,
-            value=value,
-            rough_snr=height / levels.noise.reshape(-1)[block],
-            region=background.region_of(block),
+        is_listed = self._listed(frames, background, levels)
+        place = np.flatnonzero(is_listed)
+        most = int(_LISTED_SHARE * is_listed.size)
+        pixels = _strongest(_with_levels(place, levels, background), frames, most)
+        gain = learn_gain(levels.level, levels.noise)
+        gain *= spread_factor(levels.correlation) ** 2
+        spots = measure_spots(
+            frames, pixels, is_listed, self._good, levels.level.shape, self._criteria
         )
-        strong = strong.select(np.isfinite(value)) if frames.dtype.kind == "f" else strong
-        strong = strong.strongest(int(_STRONG_SHARE * is_strong.size))
-        spots = measure_spots(frames, strong, is_strong, self._good, self._criteria)
         return Spots(
             frame=spots.frame,
             panel=spots.panel,
             slow_px=spots.slow_px,
             fast_px=spots.fast_px,
             intensity=spots.intensity,
-            sigma=spots.sigma,
+            sigma=_with_own_noise(spots.sigma, spots.intensity, gain[spots.frame]),
             n_pixels=spots.n_pixels,
             peak_snr=spots.peak_snr,
+            snr=spots.snr,
             n_spots=np.bincount(spots.frame, minlength=len(frames)),
             background_level=background.level_of_frames(levels),
-            saturated_fraction=saturated_fraction,
+            saturated_fraction=self._saturated_fraction(frames),
+            gain=gain,
         )
 
-    def _strong(self, frames: Frames, background: BlockBackground, levels: BlockLevels) -> Bool:
-        """Mark good pixels above the threshold, compared in the frames' own type."""
-        threshold = background.thresholds(levels, PIXEL_SHARE * self._criteria.min_snr)
-        floating = frames.dtype.kind == "f"
-        lowest, highest = _range_of(frames.dtype)
-        if self._saturation is not None:
-            # Saturated pixels are always strong, so that they can be counted.
-            below = self._saturation * (1 - 1e-6) if floating else self._saturation - 1
-            highest = min(highest, np.float32(below))
-        np.clip(threshold, lowest, highest, out=threshold)
-        if not floating:
-            np.floor(threshold, out=threshold)
-        native = threshold.astype(frames.dtype)
-        strips = (*threshold.shape[:3], background.strip_rows, frames.shape[3])
-        strong: Bool = frames.reshape(strips) > native[:, :, :, None]
-        strong = strong.reshape(frames.shape)
-        strong &= self._good
-        return strong
+    def _listed(self, frames: Frames, background: BlockBackground, levels: BlockLevels) -> Bool:
+        """Mark pixels that stand out together with their neighbours."""
+        level = background.spread(levels.level)
+        correlation = levels.correlation[:, None, None, None]
+        skewness = BOX.skewness_factor(correlation) * levels.quantum
+        above = LISTED_SIGMAS * BOX.noise_factor(correlation) * levels.noise
+        above += np.float32((LISTED_SIGMAS**2 - 1) / 6) * skewness
+        threshold = BOX.weights.sum() * level + background.spread(above)
+        listed = np.zeros(frames.shape, dtype=np.bool_)
+        masked = None if self._n_good == self._good.size else ~self._good
+        for frame, level_here, threshold_here, out in zip(
+            frames, level, threshold, listed, strict=True
+        ):
+            boxes_above(frame, level_here, threshold_here, masked, out)
+        return listed
 
-    def _saturated_fraction(self, pixel: Index, value: Frames, n_frames: int) -> Float:
-        """Saturated over good pixels; every saturated pixel is strong."""
+    def _saturated_fraction(self, frames: Frames) -> Float:
+        """Saturated over good pixels."""
         if self._saturation is None:
-            return np.full(n_frames, np.nan, dtype=np.float32)
-        saturated = pixel[value >= self._saturation] // self._good.size
-        count = np.bincount(saturated, minlength=n_frames)
-        return (count / max(1, self._n_good)).astype(np.float32)
+            return np.full(len(frames), np.nan, dtype=np.float32)
+        saturated = (frames >= self._saturation) & self._good
+        count = saturated.reshape(len(frames), -1).sum(axis=1)
+        share: Float = (count / max(1, self._n_good)).astype(np.float32)
+        return share
 
 
-def _range_of(dtype: np.dtype[Any]) -> tuple[np.float32, np.float32]:
-    """Return the range of a type in numbers of 32 bits that convert to it."""
-    if dtype.kind == "f":
-        return np.float32(np.finfo(dtype).min), np.float32(np.finfo(dtype).max)
-    limits = np.iinfo(dtype)
-    highest = np.float32(limits.max)
-    # The largest number of 32 bits is rounded up, and would wrap around.
-    if int(highest) > limits.max:
-        highest = np.nextafter(highest, np.float32(0))
-    return np.float32(limits.min), highest
+def _with_own_noise(sigma: Float, intensity: Float, gain: Float) -> Float:
+    """Add the counting noise of spots where the gain is known."""
+    own = np.nan_to_num(gain) * np.maximum(intensity, 0)
+    together: Float = np.sqrt(sigma**2 + own).astype(np.float32)
+    return together
+
+
+def _with_levels(place: Index, levels: BlockLevels, background: BlockBackground) -> StandingOut:
+    """Look up the background of pixels."""
+    block = background.block_of(place)
+    blocks_per_frame = levels.level[0].size if len(levels.level) else 1
+    return StandingOut(
+        place,
+        levels.level.reshape(-1)[block],
+        levels.noise.reshape(-1)[block],
+        levels.quantum.reshape(-1)[block],
+        levels.correlation[block // blocks_per_frame],
+        block,
+    )
+
+
+def _strongest(pixels: StandingOut, frames: Frames, count: int) -> StandingOut:
+    """Keep about the given number of pixels, those that stand out most."""
+    if len(pixels) <= count:
+        return pixels
+    height = (frames.reshape(-1)[pixels.place] - pixels.level) / pixels.noise
+    return pixels.select(height >= np.partition(height, -count)[-count])
 
 
 def _concatenate(chunks: Sequence[Spots], frames_per_chunk: int) -> Spots:

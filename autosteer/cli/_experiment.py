@@ -12,7 +12,11 @@ import yaml
 from autosteer.contracts import Experiment, ExperimentFileError, parse_experiment
 
 # Paths in the file are relative to it; paths on the command line to the working directory.
-_PATHS = (("source", "path"), ("analysis", "detector", "mask_path"))
+_PATHS = (
+    ("source", "path"),
+    ("analysis", "detector", "mask_path"),
+    ("analysis", "detector", "geometry_path"),
+)
 
 
 def read_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experiment, dict[str, Any]]:

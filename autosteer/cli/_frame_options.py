@@ -12,8 +12,15 @@ Dataset = Annotated[
     str | None, typer.Option(help="Dataset (HDF5) or array (NPZ), if several could be meant.")
 ]
 Mask = Annotated[Path | None, typer.Option(help="NPY file, true where a pixel is good.")]
+Geometry = Annotated[
+    Path | None,
+    typer.Option(
+        help="Geometry file: CrystFEL .geom, DIALS .expt (JSON) or NeXus NXmx; by default that "
+        "of the frames' own file, if it holds one."
+    ),
+]
 MinSnr = Annotated[
-    float, typer.Option(help="Least height of a spot's brightest pixel over the local noise.")
+    float, typer.Option(help="Least counts of a spot over the noise of the background under it.")
 ]
 MaxSpots = Annotated[int, typer.Option(help="Brightest spots kept of each frame.")]
 Saturation = Annotated[

@@ -10,11 +10,11 @@ import typer
 
 from autosteer.cli._frame_options import (
     Dataset,
+    Geometry,
     JsonOutput,
     Mask,
     MaxSpots,
     MinSnr,
-    Out,
     Saturation,
 )
 from autosteer.cli._output import clear_errors, number_or_none, print_line, wide_console
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from autosteer.analysis.frames import FrameSource
     from autosteer.analysis.indexing import Indexer
     from autosteer.analysis.offline import LatticeBatch
+    from autosteer.physics import UnitCell
 
 
 def index(
@@ -42,27 +44,31 @@ def index(
     ] = None,
     dataset: Dataset = None,
     mask: Mask = None,
+    geometry: Geometry = None,
     distance_mm: Annotated[float | None, typer.Option(help="Sample to detector, in mm.")] = None,
     pixel_um: Annotated[float | None, typer.Option(help="Pixel edge, in um.")] = None,
     wavelength: Annotated[float | None, typer.Option(help="Wavelength, in angstrom.")] = None,
     beam_center: Annotated[
         str | None, typer.Option(help="slow,fast where the beam meets the detector, in pixels.")
     ] = None,
-    min_snr: MinSnr = 6.0,
+    min_snr: MinSnr = 5.0,
     max_spots: MaxSpots = 500,
     saturation: Saturation = None,
     tolerance: Annotated[
         float, typer.Option(help="Largest relative deviation of a crystal's cell.")
     ] = 0.02,
     device: Annotated[str, typer.Option(help="Torch device that does the work.")] = "cpu",
-    out: Out = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the results to a .npz, .parquet, .stream or .cxi file."),
+    ] = None,
     json_output: JsonOutput = False,
 ) -> None:
     """Find the lattice of a known cell in frames, or in lists of spots."""
     from autosteer.cli._progress import counting
 
     with clear_errors():
-        from autosteer.analysis.columns import check_ending, write_columns
+        from autosteer.analysis.columns import check_ending
         from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
         from autosteer.analysis.indexing import Indexer
         from autosteer.analysis.offline import lattice_columns, lattices_of_lists
@@ -70,7 +76,7 @@ def index(
         from autosteer.physics import UnitCell
 
         if out is not None:
-            check_ending(out)
+            check_ending(out, (".stream", ".cxi"))
         try:
             unit_cell = UnitCell.from_text(cell)
         except ValueError as error:
@@ -78,6 +84,7 @@ def index(
         frames = _FramesToLattices(
             dataset=dataset,
             mask=mask,
+            geometry=geometry,
             distance_mm=distance_mm,
             pixel_um=pixel_um,
             wavelength_angstrom=wavelength,
@@ -101,7 +108,7 @@ def index(
                     count(done)
         columns = lattice_columns(found)
         if out is not None:
-            write_columns(out, columns)
+            _write(out, files, found, frames, unit_cell, columns)
         if json_output:
             _print_json(columns)
         else:
@@ -114,6 +121,7 @@ class _FramesToLattices:
 
     dataset: str | None
     mask: Path | None
+    geometry: Path | None
     distance_mm: float | None
     pixel_um: float | None
     wavelength_angstrom: float | None
@@ -124,12 +132,11 @@ class _FramesToLattices:
 
     def lattices(self, file: Path, indexer: Indexer) -> Iterator[LatticeBatch]:
         """Index the frames of a file."""
-        from autosteer.analysis.detectors import read_mask
-        from autosteer.analysis.frames import read_frames
+        from autosteer.analysis.detectors import mask_of_frames
         from autosteer.analysis.offline import geometry_of_frames, lattices_of_frames
         from autosteer.analysis.spots import SpotFinder
 
-        source = read_frames(file, self.dataset)
+        source = self.open(file)
         geometry = geometry_of_frames(
             source,
             distance_mm=self.distance_mm,
@@ -140,10 +147,55 @@ class _FramesToLattices:
         finder = SpotFinder(
             min_snr=self.min_snr,
             max_spots=self.max_spots,
-            mask=None if self.mask is None else read_mask(self.mask, source.frame_shape),
-            saturation=self.saturation,
+            mask=mask_of_frames(source, self.mask),
+            saturation=geometry.saturation if self.saturation is None else self.saturation,
         )
         return lattices_of_frames(source, geometry, finder, indexer)
+
+    def open(self, file: Path) -> FrameSource:
+        """Open frames, with the geometry that was given or that they hold."""
+        from autosteer.analysis.frames import read_frames
+        from autosteer.analysis.geometry_files import describes_itself
+        from autosteer.contracts import AnalysisError
+
+        flat = (self.distance_mm, self.pixel_um, self.beam_center_px)
+        if self.geometry is not None and any(value is not None for value in flat):
+            raise AnalysisError(
+                f"{self.geometry}: a geometry file says distance, pixel size and beam center: "
+                "leave --distance-mm, --pixel-um and --beam-center out"
+            )
+        if self.geometry is None and self.distance_mm is None and describes_itself(file):
+            return read_frames(file, self.dataset, file)
+        return read_frames(file, self.dataset, self.geometry)
+
+
+def _write(
+    out: Path,
+    files: list[Path],
+    found: list[LatticeBatch],
+    frames: _FramesToLattices,
+    cell: UnitCell,
+    columns: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write the results as the file's ending says."""
+    from autosteer.analysis.columns import write_columns
+    from autosteer.analysis.crystfel_files import write_cxi, write_stream
+    from autosteer.analysis.offline import SpotBatch
+    from autosteer.contracts import AnalysisError
+
+    if out.suffix == ".stream":
+        write_stream(out, found, cell)
+    elif out.suffix == ".cxi":
+        spots = [
+            SpotBatch(one.path, one.first_frame, one.spots)
+            for one in found
+            if one.spots is not None
+        ]
+        if len(files) != 1 or len(spots) != len(found):
+            raise AnalysisError(f"{out}: a CXI file takes the spots of one file of frames")
+        write_cxi(out, frames.open(files[0]), spots)
+    else:
+        write_columns(out, columns)
 
 
 def _beam_center(text: str | None) -> tuple[float, float] | None:

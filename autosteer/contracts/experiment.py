@@ -138,6 +138,11 @@ class DetectorSection(Section):
     mask_path: str | None = Field(
         default=None, description="NPY file, shape as the frame, true where a pixel is good"
     )
+    geometry_path: str | None = Field(
+        default=None,
+        description="CrystFEL, DIALS or NXmx geometry of the panels, in place of pixel size, "
+        "distance and beam center; frames come panel by panel, 'shape' is that of a panel",
+    )
 
 
 class OutsideProducer(Section):
@@ -199,9 +204,11 @@ Source = Annotated[
 class FinderSection(Section):
     """Spot finding."""
 
-    min_snr: PositiveFloat = Field(default=6.0, description="Brightest pixel over the local noise")
+    min_snr: PositiveFloat = Field(
+        default=5.0, description="Counts of a spot over the noise of the background under it"
+    )
     min_pixels: PositiveInt = Field(default=2, description="Pixels of the smallest spot")
-    max_pixels: PositiveInt = Field(default=100, description="Pixels of the largest spot")
+    max_pixels: PositiveInt = Field(default=200, description="Pixels of the largest spot")
     max_spots: PositiveInt = Field(default=500, description="Brightest spots kept in a frame")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
+Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,11 +31,14 @@ class Detector:
         Edge of the square pixels [mm].
     panel_shape : (int, int)
         Pixels of each panel along (slow, fast).
+    panel_sizes : ndarray of int64, shape (n_panels, 2), optional
+        Pixels of each panel along (slow, fast) where panels differ; `panel_shape` then holds the
+        largest, and what it has beyond a panel is padding.
 
     Raises
     ------
     ValueError
-        If shapes do not agree or an axis is not a unit vector.
+        If shapes do not agree, an axis is not a unit vector, or a panel exceeds `panel_shape`.
     """
 
     origin_mm: Float
@@ -42,6 +46,7 @@ class Detector:
     fast_axis: Float
     pixel_size_mm: float
     panel_shape: tuple[int, int]
+    panel_sizes: Int | None = None
 
     def __post_init__(self) -> None:
         n_panels = len(self.origin_mm)
@@ -55,6 +60,13 @@ class Detector:
                 raise ValueError(f"{name} holds vectors of length {norms.min()} to {norms.max()}")
         if not self.pixel_size_mm > 0:
             raise ValueError(f"pixel_size_mm is {self.pixel_size_mm}: it must be positive")
+        if self.panel_sizes is None:
+            return
+        if self.panel_sizes.shape != (n_panels, 2) or np.any(self.panel_sizes > self.panel_shape):
+            raise ValueError(
+                f"panel_sizes {self.panel_sizes.tolist()} do not fit {n_panels} panels of at most "
+                f"{self.panel_shape} pixels"
+            )
 
     @classmethod
     def flat(
@@ -100,6 +112,28 @@ class Detector:
     def frame_shape(self) -> tuple[int, int, int]:
         """Shape of a frame, (panel, slow, fast)."""
         return (self.n_panels, *self.panel_shape)
+
+    @property
+    def sizes(self) -> Int:
+        """Pixels of each panel along (slow, fast), shape (n_panels, 2)."""
+        if self.panel_sizes is not None:
+            return self.panel_sizes
+        return np.broadcast_to(np.array(self.panel_shape, dtype=np.int64), (self.n_panels, 2))
+
+    def on_panels(self) -> NDArray[np.bool_]:
+        """Say which pixels of a frame are no padding.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_panels, n_slow, n_fast)
+            True on a panel.
+        """
+        slow, fast = (np.arange(length) for length in self.panel_shape)
+        n_slow, n_fast = self.sizes.T
+        within: NDArray[np.bool_] = (slow < n_slow[:, None])[:, :, None] & (fast < n_fast[:, None])[
+            :, None, :
+        ]
+        return within
 
     def positions_mm(self, panel: ArrayLike, slow_px: ArrayLike, fast_px: ArrayLike) -> Float:
         """Return where pixels stand in the laboratory.
@@ -167,7 +201,7 @@ class Detector:
         panel = np.full(len(rays), -1, dtype=np.intp)
         slow = np.full(len(rays), np.nan)
         fast = np.full(len(rays), np.nan)
-        for index in range(self.n_panels):
+        for index, (n_slow, n_fast) in enumerate(self.sizes):
             # Solve origin + s * slow + f * fast = t * ray, for all rays at once.
             normal = np.cross(self.fast_axis[index], self.slow_axis[index])
             along = rays @ normal
@@ -179,9 +213,9 @@ class Detector:
             inside = (
                 (scale > 0)
                 & (s >= -0.5)
-                & (s < self.panel_shape[0] - 0.5)
+                & (s < n_slow - 0.5)
                 & (f >= -0.5)
-                & (f < self.panel_shape[1] - 0.5)
+                & (f < n_fast - 0.5)
                 & (panel < 0)
             )
             panel[inside], slow[inside], fast[inside] = index, s[inside], f[inside]

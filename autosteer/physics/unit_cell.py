@@ -206,6 +206,45 @@ def primitive_transform(centering: Centering) -> NDArray[np.float64]:
     return np.array(_PRIMITIVE[centering], dtype=np.float64)
 
 
+def lattice_type(cell: UnitCell) -> tuple[str, str]:
+    """Return the lattice system that a cell's parameters allow, and its unique axis.
+
+    Parameters
+    ----------
+    cell : UnitCell
+        A known cell, whose equal lengths and right angles are written as such.
+
+    Returns
+    -------
+    system : str
+        ``triclinic``, ``monoclinic``, ``orthorhombic``, ``tetragonal``, ``rhombohedral``,
+        ``hexagonal`` or ``cubic``; R on hexagonal axes counts as hexagonal.
+    axis : str
+        ``a``, ``b`` or ``c``; empty where no axis is unique.
+
+    Examples
+    --------
+    >>> lattice_type(UnitCell(79.1, 79.1, 37.9, 90, 90, 90))
+    ('tetragonal', 'c')
+    """
+    right = [math.isclose(angle, 90.0, abs_tol=1e-3) for angle in cell.angles]
+    # Whether the two other lengths are equal: that makes the axis unique.
+    a, b, c = cell.lengths
+    equal = [math.isclose(one, other, rel_tol=1e-4) for one, other in ((b, c), (c, a), (a, b))]
+    if all(right):
+        if all(equal):
+            return "cubic", ""
+        return ("tetragonal", "abc"[equal.index(True)]) if any(equal) else ("orthorhombic", "")
+    if sum(right) == 2:
+        axis = right.index(False)
+        if equal[axis] and math.isclose(cell.angles[axis], 120.0, abs_tol=1e-3):
+            return "hexagonal", "abc"[axis]
+        return "monoclinic", "abc"[axis]
+    if all(equal) and max(cell.angles) - min(cell.angles) < 1e-3:
+        return "rhombohedral", ""
+    return "triclinic", ""
+
+
 def cell_parameters(basis: ArrayLike) -> NDArray[np.float64]:
     """Return lengths and angles of many bases at once.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from autosteer.analysis._background import BlockBackground
+from autosteer.analysis._background import STRIP_ROWS, BlockBackground
 from autosteer.analysis._components import label_groups, touching_pairs
 
 
@@ -17,19 +17,50 @@ def test_level_and_noise_of_a_normal_background(shape: tuple[int, int, int]) -> 
     levels = background.estimate(frames)
     assert levels.level == pytest.approx(100, abs=6)
     assert np.median(levels.noise) == pytest.approx(7, rel=0.1)
-    threshold = background.thresholds(levels, 3.0)
-    assert threshold.shape[:2] == (2, shape[0])
-    assert threshold.shape[2] * background.strip_rows == shape[1]
-    assert threshold.shape[3] == shape[2]
-    assert threshold.mean() == pytest.approx(121, abs=4)
+    assert np.median(levels.quantum) < 2
+    assert (levels.correlation == 0).all()
+    level = background.spread(levels.level)
+    assert level.shape == (2, shape[0], -(-shape[1] // STRIP_ROWS), shape[2])
+    assert level.mean() == pytest.approx(100, abs=2)
+
+
+@pytest.mark.parametrize(("photons", "gain"), [(0.05, 1.0), (0.5, 12.0), (8.0, 3.0)])
+def test_the_quantum_of_photons_is_the_gain(photons: float, gain: float) -> None:
+    rng = np.random.default_rng(5)
+    frames = (gain * rng.poisson(photons, (1, 1, 512, 512))).astype(np.float32)
+    levels = BlockBackground(np.ones((1, 512, 512), dtype=bool)).estimate(frames)
+    assert np.median(levels.quantum) == pytest.approx(gain, rel=0.2)
+    assert np.median(levels.noise) == pytest.approx(gain * np.sqrt(photons), rel=0.1)
+
+
+def test_light_that_spreads_correlates_neighbours_and_a_slope_does_not() -> None:
+    rng = np.random.default_rng(6)
+    photons = rng.poisson(20.0, (1, 1, 512, 512)).astype(np.float32)
+    slope = np.arange(512, dtype=np.float32)
+    spread = ndimage.gaussian_filter(photons, (0, 0, 0.7, 0.7))
+    background = BlockBackground(np.ones((1, 512, 512), dtype=bool))
+    # Of a Gaussian of 0.7 px neighbours share exp(-1 / (4 * 0.7**2)).
+    assert background.estimate(spread + slope).correlation[0] == pytest.approx(0.6, abs=0.08)
+    assert background.estimate(photons + slope).correlation[0] == 0
+
+
+def test_gaps_that_are_flagged_take_the_background_beside_them() -> None:
+    rng = np.random.default_rng(7)
+    frames = rng.poisson(30.0, (1, 2, 256, 256)).astype(np.uint32)
+    frames[:, :, 100:170] = 2**32 - 1
+    frames[:, 1] += 1000
+    frames[:, 1, 100:170] = 2**32 - 1
+    levels = BlockBackground(np.ones((2, 256, 256), dtype=bool)).estimate(frames)
+    assert levels.level[0, 0] == pytest.approx(30, abs=4)
+    assert levels.level[0, 1] == pytest.approx(1030, abs=4)
 
 
 def test_thresholds_follow_a_slope() -> None:
     rows = np.arange(256, dtype=np.float32)[:, None] + np.zeros(256, np.float32)
     background = BlockBackground(np.ones((1, 256, 256), dtype=bool))
     levels = background.estimate(rows[None, None])
-    threshold = background.thresholds(levels, 0.0)[0, 0]
-    middle = np.repeat(threshold, background.strip_rows, axis=0)[32:-32]
+    level = background.spread(levels.level)[0, 0]
+    middle = np.repeat(level, STRIP_ROWS, axis=0)[32:-32]
     assert np.abs(middle - rows[32:-32]).max() < 9
 
 
@@ -46,14 +77,13 @@ def test_masked_blocks_take_the_values_of_their_neighbours() -> None:
     assert np.isnan(nothing.level_of_frames(nothing.estimate(frames[..., :64, :64])))
 
 
-def test_blocks_and_regions_of_pixels() -> None:
+def test_blocks_of_pixels() -> None:
     background = BlockBackground(np.ones((2, 256, 320), dtype=bool))
     places = np.ravel_multi_index(
         ([0, 0, 0, 1], [0, 1, 1, 1], [40, 0, 0, 255], [70, 0, 319, 319]), (2, 2, 256, 320)
     )
     block = background.block_of(places)
     np.testing.assert_array_equal(block, [12, 80, 89, 319])
-    np.testing.assert_array_equal(background.region_of(block), [0, 6, 8, 23])
 
 
 def test_groups_are_those_of_a_dense_labelling() -> None:

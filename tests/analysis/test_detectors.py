@@ -11,6 +11,7 @@ import pytest
 from autosteer.analysis.detectors import detector_of, mask_of, read_mask
 from autosteer.contracts import AnalysisError
 from autosteer.contracts.experiment import DetectorSection
+from tests.analysis.geometries import SIZES, center_mm, write_crystfel
 
 
 def section(**values: Any) -> DetectorSection:
@@ -78,3 +79,15 @@ def test_mask_files_that_are_no_masks(tmp_path: Path) -> None:
     np.savez(tmp_path / "archive.npz", mask=np.ones(3))
     with pytest.raises(AnalysisError, match="save the mask alone"):
         read_mask(tmp_path / "archive.npz", (1, 4, 4))
+
+
+def test_a_geometry_file_takes_the_place_of_the_numbers(tmp_path: Path) -> None:
+    path = write_crystfel(tmp_path / "a.geom")
+    values = {"geometry_path": str(path), "shape": (30, 50), "modules": (1, 1), "gap_px": (0, 0)}
+    detector = detector_of(section(**values))
+    assert detector.frame_shape == (3, 30, 50)
+    np.testing.assert_allclose(detector.positions_mm([2], [4], [5])[0], center_mm(2, 4, 5))
+    mask = mask_of(section(**values))
+    assert mask.sum() == SIZES.prod(axis=1).sum()
+    with pytest.raises(AnalysisError, match=r"\(30, 50\) pixels, .* is \(60, 100\)"):
+        detector_of(section(**{**values, "shape": (60, 100)}))

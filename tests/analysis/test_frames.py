@@ -90,6 +90,47 @@ def test_an_open_choice_names_the_datasets(tmp_path: Path) -> None:
         read_frames(nothing)
 
 
+def write_master(folder: Path, *, virtual: bool) -> Path:
+    """A master file with two files of frames beside it, linked to or mapped into one dataset."""
+    parts = [write_hdf5(folder / f"part_{i}.h5", data=STACK[3 * i : 3 * i + 3]) for i in (0, 1)]
+    path = folder / "master.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_group("entry/data")
+        file["entry/pixel_mask"] = np.zeros(STACK.shape[1:], np.uint32)
+        if virtual:
+            layout = h5py.VirtualLayout(STACK.shape, STACK.dtype)
+            layout[:3] = h5py.VirtualSource(parts[0].name, "data", (3, 32, 40))
+            layout[3:] = h5py.VirtualSource(parts[1].name, "data", (2, 32, 40))
+            data.create_virtual_dataset("data", layout)
+        else:
+            for index, part in enumerate(parts, start=1):
+                data[f"data_{index:06d}"] = h5py.ExternalLink(part.name, "/data")
+        file["entry/again"] = h5py.SoftLink("/entry/data")
+    return path
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_frames_behind_links(tmp_path: Path, virtual: bool) -> None:
+    source = read_frames(write_master(tmp_path, virtual=virtual))
+    assert (source.n_frames, source.frame_shape) == (5, (1, 32, 40))
+    np.testing.assert_array_equal(np.concatenate(list(source)), STACK)
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_missing_files_behind_links_are_named(tmp_path: Path, virtual: bool) -> None:
+    path = write_master(tmp_path, virtual=virtual)
+    source = read_frames(path)
+    (tmp_path / "part_1.h5").unlink()
+    with pytest.raises(FrameError, match=r"part_1\.h5"):
+        list(source)
+    for dataset in (None, "/entry/data/data" if virtual else "/entry/data/data_000002"):
+        with pytest.raises(FrameError, match=r"part_1\.h5.* missing|missing: .*part_1\.h5"):
+            read_frames(path, dataset)
+    (tmp_path / "part_0.h5").unlink()
+    with pytest.raises(FrameError, match=r"part_.\.h5"):
+        read_frames(path)
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     whole = write_hdf5(tmp_path / "run.h5", data=np.random.default_rng(0).random((4, 64, 64)))
     content = whole.read_bytes()

@@ -76,7 +76,7 @@ def test_geometry_is_given_or_that_of_the_file(tmp_path: Path) -> None:
     given = geometry_of_frames(source, **GEOMETRY)
     np.testing.assert_allclose(given.detector.origin_mm, [[-12.7, -12.7, 100]])
     np.testing.assert_array_equal(given.wavelength_angstrom, [1.3, 1.3])
-    with pytest.raises(AnalysisError, match="holds no geometry: give distance"):
+    with pytest.raises(AnalysisError, match="holds no geometry: give a geometry file, or distance"):
         geometry_of_frames(source, **NO_GEOMETRY)
     with pytest.raises(AnalysisError, match="all four"):
         geometry_of_frames(source, **{**GEOMETRY, "pixel_um": None})

@@ -107,9 +107,11 @@ def test_spots_and_quality_of_frames() -> None:
         sigma=np.array([3.0, 2.0, 1.0], np.float32),
         n_pixels=np.array([5, 4, 3]),
         peak_snr=np.array([9.0, 8.0, 7.0], np.float32),
+        snr=np.array([19.0, 18.0, 17.0], np.float32),
         n_spots=np.array([2, 0, 1]),
         background_level=np.array([5.0, 6.0, NAN], np.float32),
         saturated_fraction=np.array([0.0, NAN, 0.5], np.float32),
+        gain=np.array([10.0, NAN, 11.0], np.float32),
     )
     batch = spot_table(SHOTS, spots, np.arange(9.0).reshape(3, 3), result())
     rows = batch.to_pydict()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -88,6 +89,31 @@ def test_frames(
     assert misorientation_deg(found[None], lattice[None], LYSOZYME)[0] < 0.3
 
 
+def test_results_for_crystfel(
+    frames: tuple[Path, np.ndarray[tuple[int, ...], np.dtype[np.float64]]], tmp_path: Path
+) -> None:
+    path, _ = frames
+    stream, cxi = tmp_path / "out.stream", tmp_path / "out.cxi"
+    for out in (stream, cxi):
+        result = run.invoke(app, [str(path), *CELL, *GEOMETRY, "--out", str(out)])
+        assert result.exit_code == 0, result.output
+    again = run.invoke(app, [str(stream), *CELL])
+    assert again.stdout.splitlines()[-1] == "indexed 1 of 2 frames"
+    with h5py.File(cxi) as file:
+        n_spots = [int(line.split()[2]) for line in again.stdout.splitlines()[1:3]]
+        assert file["entry_1/result_1/nPeaks"][()].tolist() == n_spots
+    twice = run.invoke(app, [str(path), str(path), *CELL, *GEOMETRY, "--out", str(cxi)])
+    assert twice.exit_code == 2
+    assert "takes the spots of one file of frames" in twice.stderr
+
+
+def test_lists_have_no_positions_for_crystfel(lists: Path, tmp_path: Path) -> None:
+    for name, message in (("a.stream", "written of frames only"), ("a.cxi", "one file of frames")):
+        result = run.invoke(app, [str(lists), *CELL, "--out", str(tmp_path / name)])
+        assert result.exit_code == 2
+        assert message in result.stderr
+
+
 def test_key_chooses_among_lists(tmp_path: Path) -> None:
     path = tmp_path / "spots.npz"
     stills = simulate_stills(LYSOZYME, 2, 40, seed=1)
@@ -108,7 +134,7 @@ def test_key_chooses_among_lists(tmp_path: Path) -> None:
         (["missing.npz", *CELL], "missing.npz: cannot be opened"),
         (["{}", *CELL, "--tolerance", "2"], "cell_tolerance is 2.0"),
         (["{}", *CELL, "--device", "abacus"], "device 'abacus' cannot be used"),
-        (["{}", *CELL, "--out", "a.txt"], "written to .npz or .parquet"),
+        (["{}", *CELL, "--out", "a.txt"], "written to .npz, .parquet, .stream or .cxi files"),
         (["{}", *CELL, "--beam-center", "1"], "--beam-center: '1' is no place"),
     ],
 )
@@ -124,7 +150,66 @@ def test_frames_need_a_geometry(
 ) -> None:
     result = run.invoke(app, [str(frames[0]), *CELL, "--distance-mm", "120"])
     assert result.exit_code == 2
-    assert "give distance, pixel size, wavelength and beam center, all four" in result.stderr
+    assert "or distance, pixel size, wavelength and beam center, all four" in result.stderr
+
+
+def halves_of(path: Path) -> str:
+    """The detector of the frames as two halves of a slab, the the second below the first."""
+    half = "res = 3333.3333333333335\nclen = 0.12\nfs = x\nss = y\nmin_fs = 0\nmax_fs = 511\n"
+    half += "corner_x = -256\n"
+    half += "upper/min_ss = 0\nupper/max_ss = 255\nupper/corner_y = -256\n"
+    half += "lower/min_ss = 256\nlower/max_ss = 511\nlower/corner_y = 0\n"
+    path.write_text(half)
+    return str(path)
+
+
+def test_frames_with_a_geometry_file(
+    frames: tuple[Path, np.ndarray[tuple[int, ...], np.dtype[np.float64]]], tmp_path: Path
+) -> None:
+    path, lattice = frames
+    geometry = ["--geometry", halves_of(tmp_path / "halves.geom")]
+    result = run.invoke(app, [str(path), *CELL, *geometry, "--json"])
+    assert result.exit_code == 2
+    assert "does not say the wavelength of every frame: give it" in result.stderr
+    wavelength = ["--wavelength", str(WAVELENGTH)]
+    result = run.invoke(app, [str(path), *CELL, *geometry, *wavelength, "--json"])
+    assert result.exit_code == 0, result.output
+    row = json.loads(result.stdout)["frames"][0]
+    assert row["n_indexed_spots"] > 30
+    found = np.array([[row[f"{v}_{x}"] for x in "xyz"] for v in "abc"])
+    assert misorientation_deg(found[None], lattice[None], LYSOZYME)[0] < 0.3
+    both = run.invoke(app, [str(path), *CELL, *geometry, "--distance-mm", "120"])
+    assert both.exit_code == 2
+    assert "leave --distance-mm" in both.stderr
+
+
+def test_an_nxmx_file_brings_its_geometry(
+    frames: tuple[Path, np.ndarray[tuple[int, ...], np.dtype[np.float64]]], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.nxs"
+    with np.load(frames[0]) as archive, h5py.File(path, "w") as file:
+        for name, kind in (("entry", "NXentry"), ("entry/instrument", "NXinstrument")):
+            file.create_group(name).attrs["NX_class"] = kind
+        file["entry/data/data"] = archive["images"]
+        beam = file.create_group("entry/instrument/beam")
+        detector = file.create_group("entry/instrument/detector")
+        beam.attrs["NX_class"], detector.attrs["NX_class"] = "NXbeam", "NXdetector"
+        detector["pixel_mask"] = np.zeros((512, 512), np.uint32)
+        for group, name, value, unit in (
+            (beam, "incident_wavelength", WAVELENGTH, "angstrom"),
+            (detector, "distance", 0.12, "m"),
+            (detector, "x_pixel_size", 0.3, "mm"),
+            (detector, "y_pixel_size", 0.3, "mm"),
+            (detector, "beam_center_x", 256.0, "pixel"),
+            (detector, "beam_center_y", 256.0, "pixel"),
+        ):
+            group[name] = value
+            group[name].attrs["units"] = unit
+    result = run.invoke(app, [str(path), *CELL, "--json"])
+    assert result.exit_code == 0, result.output
+    row = json.loads(result.stdout)["frames"][0]
+    found = np.array([[row[f"{v}_{x}"] for x in "xyz"] for v in "abc"])
+    assert misorientation_deg(found[None], frames[1][None], LYSOZYME)[0] < 0.3
 
 
 def test_importing_the_commands_loads_nothing_heavy() -> None:

@@ -1,0 +1,63 @@
+"""The gain of a detector, learned from how the noise of the background grows with its level."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+
+_FEWEST_BLOCKS = 16
+# The noise of a block is known to some percent: with less difference between bright and dark parts
+# of a frame there is no telling the gain.
+_LEAST_CONTRAST = 5.0
+
+
+def learn_gain(level: Float, noise: Float) -> Float:
+    """Learn how many detector counts a photon makes, frame by frame.
+
+    The variance of photons that are counted with a gain g is g times the mean: the slope of the
+    variance over the level is the gain, whatever pedestal and readout noise are (the photon
+    transfer curve [1]_). The slope is that between the median of the brighter and of the darker
+    third of the blocks, which spots and shadows do not disturb.
+
+    Parameters
+    ----------
+    level, noise : ndarray of float32, shape (n_frames, n_panels, n_blocks_slow, n_blocks_fast)
+        Background of the blocks and its standard deviation [detector counts].
+
+    Returns
+    -------
+    ndarray of float32, shape (n_frames,)
+        Counts of a photon [detector counts]; NaN where the background is too even to tell.
+
+    References
+    ----------
+    .. [1] J. R. Janesick, Photon Transfer (SPIE Press, 2007), chapter 5.
+
+    Examples
+    --------
+    >>> level = np.linspace(100, 500, 36, dtype=np.float32).reshape(1, 1, 6, 6)
+    >>> learn_gain(level, np.sqrt(8 * (level - 40) + 9)).round(1)
+    array([8.], dtype=float32)
+    """
+    levels, variances = level.reshape(len(level), -1), noise.reshape(len(noise), -1) ** 2
+    n_blocks = levels.shape[1]
+    if n_blocks < _FEWEST_BLOCKS:
+        return np.full(len(level), np.nan, dtype=np.float32)
+    order = np.argsort(levels, axis=1)
+    third = n_blocks // 3
+    dark, bright = (
+        [
+            np.median(np.take_along_axis(values, part, axis=1), axis=1)
+            for values in (levels, variances)
+        ]
+        for part in (order[:, :third], order[:, -third:])
+    )
+    rise = bright[1] - dark[1]
+    # The standard error of a variance is that times the root of two over the number of samples.
+    error = np.sqrt(2 / third / 64) * (bright[1] + dark[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = rise / (bright[0] - dark[0])
+        known = (rise > _LEAST_CONTRAST * error) & (gain > 0) & np.isfinite(gain)
+    return np.where(known, gain, np.float32(np.nan)).astype(np.float32)
