@@ -363,7 +363,8 @@ class LatticeModel:
     ) -> Tensor:
         """Average the likelihood ratio over rotation and strain, by Laplace's approximation."""
         factor, _ = torch.linalg.cholesky_ex(information)
-        log_volume = 9 * math.log(_WIDTH) - factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+        half_log_determinant: Tensor = factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+        log_volume = 9 * math.log(_WIDTH) - half_log_determinant
         log_ratio = (share[..., None] * (ratio - 1)).log1p() * present
         strain = self._strain(reciprocal).square().sum(dim=(-1, -2)) / self._strain_sigma**2
         return log_ratio.sum(dim=-1) + self._log_prior + log_volume - strain / 2

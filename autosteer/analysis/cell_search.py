@@ -182,10 +182,16 @@ def find_cell(
         form = _agreed_form(lists[left], basis[left], score[left], device)
         if form is None:
             break
-        explained = left[form.frames]
-        left = np.setdiff1d(left, explained)
-        forms.append(replace(form, frames=frames[explained]))
+        left = np.setdiff1d(left, left[form.frames])
+        forms.append(form)
     progress(1.0)
+    if not forms:
+        return CellSearch((), len(frames))
+    # Another form may fit a frame by chance: the frame belongs to the one that fits it best.
+    evidence = np.stack([_evidence_by_frame(lists, form.niggli.basis(), device) for form in forms])
+    owner = np.where((evidence > 0).any(axis=0), evidence.argmax(axis=0), -1)
+    forms = [replace(form, frames=frames[owner == which]) for which, form in enumerate(forms)]
+    forms.sort(key=lambda form: len(form.frames), reverse=True)
     return CellSearch(tuple(forms), len(frames))
 
 
@@ -240,7 +246,7 @@ def _agreed_form(
 ) -> CrystalForm | None:
     """Find the cell of highest evidence; frames are numbered within the lists."""
     candidates = _candidates(basis, score)
-    evidence = [_evidence(lists, one, device) for one in candidates]
+    evidence = [_evidence_by_frame(lists, one.basis, device).sum() for one in candidates]
     order = np.argsort(evidence)[::-1]
     if not len(order) or evidence[order[0]] <= 0:
         return None
@@ -283,10 +289,10 @@ def _indexer(basis: Float, tolerance: float, device: str) -> Indexer:
     return Indexer(cell, device, cell_tolerance=tolerance, max_lattices=1)
 
 
-def _evidence(lists: NDArray[np.float32], candidate: _Candidate, device: str) -> float:
-    """Sum of the evidence for a cell in all frames that it indexes."""
-    result = _indexer(candidate.basis, _TOLERANCES[0], device).index(lists)
-    return float(result.found.log_evidence.sum())
+def _evidence_by_frame(lists: NDArray[np.float32], basis: Float, device: str) -> Float:
+    """Evidence for a cell in each frame; 0 where it is not found."""
+    result = _indexer(basis, _TOLERANCES[0], device).index(lists)
+    return np.where(result.indexed, result.log_evidence, 0.0)
 
 
 def _refined(
