@@ -99,15 +99,6 @@ class CellSearch:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
-    """A primitive cell and how many frames gave it."""
-
-    basis: Float
-    n_frames: int
-    score: float
-
-
 def find_cell(
     q: ArrayLike,
     *,
@@ -246,15 +237,15 @@ def _agreed_form(
 ) -> CrystalForm | None:
     """Find the cell of highest evidence; frames are numbered within the lists."""
     candidates = _candidates(basis, score)
-    evidence = [_evidence_by_frame(lists, one.basis, device).sum() for one in candidates]
+    evidence = [_evidence_by_frame(lists, one, device).sum() for one in candidates]
     order = np.argsort(evidence)[::-1]
     if not len(order) or evidence[order[0]] <= 0:
         return None
     runner_up = max(evidence[order[1]], 0.0) if len(order) > 1 else 0.0
-    return _refined(lists, candidates[order[0]].basis, evidence[order[0]] - runner_up, device)
+    return _refined(lists, candidates[order[0]], evidence[order[0]] - runner_up, device)
 
 
-def _candidates(basis: Float, score: Float) -> list[_Candidate]:
+def _candidates(basis: Float, score: Float) -> list[Float]:
     """Cells on which frames agree, those of most frames first, each once."""
     frame, which = np.nonzero(np.isfinite(score))
     reduced = np.array([reduce_basis(basis[f, k])[0] for f, k in zip(frame, which, strict=True)])
@@ -265,7 +256,7 @@ def _candidates(basis: Float, score: Float) -> list[_Candidate]:
         np.column_stack([np.linalg.norm(reduced, axis=2), np.cbrt(np.linalg.det(reduced))])
     )
     alike = (np.abs(key[:, None] - key) < _SAME_CELL).all(axis=2)
-    candidates: list[_Candidate] = []
+    candidates: list[Float] = []
     free = np.ones(len(key), dtype=np.bool_)
     while free.any() and len(candidates) < _N_CANDIDATES:
         votes = np.array([len(np.unique(frame[row & free])) for row in alike]) * free
@@ -276,9 +267,7 @@ def _candidates(basis: Float, score: Float) -> list[_Candidate]:
         middle = members[
             np.abs(key[members] - np.median(key[members], axis=0)).sum(axis=1).argmin()
         ]
-        candidates.append(
-            _Candidate(reduced[middle], int(votes[best]), float(score[frame, which][middle]))
-        )
+        candidates.append(reduced[middle])
         free[members] = False
     return candidates
 
