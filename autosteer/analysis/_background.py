@@ -21,27 +21,27 @@ STRIP_ROWS = 8
 # Rounding to whole numbers hides noise below this [detector counts].
 INTEGER_NOISE = np.float32(12**-0.5)
 
-_BLOCK_PX = 32
-_SAMPLES = 64
+BLOCK_PX = 32
+SAMPLES = 64
 _RUN_PX = 4
 # Inverse powers of the plastic number: M. Roberts' R2 sequence.
 _SPREAD = (0.7548776662466927, 0.5698402909980532)
 # A block with fewer good pixels takes the values of its nearest neighbour.
-_FEWEST_PIXELS = 16
-_CLIP_SIGMAS = 4.0
-_CLIP_HIGHEST = 1.5
-_QUIET_HIGHEST = 1.25
-_QUANTILES = np.array([0.16, 0.5, 0.84])
+FEWEST_PIXELS = 16
+CLIP_SIGMAS = 4.0
+CLIP_HIGHEST = 1.5
+QUIET_HIGHEST = 1.25
+QUANTILES = np.array([0.16, 0.5, 0.84])
 # Blocks along each edge of a region.
-_REGION_BLOCKS = 4
+REGION_BLOCKS = 4
 # Variance and skewness take more pixels than a block has samples.
-_SMOOTH_VARIANCE, _SMOOTH_SKEWNESS = 3, 5
-_CORRELATED, _MOST_CORRELATED = 0.03, 0.9
+SMOOTH_VARIANCE, SMOOTH_SKEWNESS = 3, 5
+CORRELATED, MOST_CORRELATED = 0.03, 0.9
 # What the correlation of a block scatters by.
-_CORRELATION_SIGMA = 0.17
+CORRELATION_SIGMA = 0.17
 # Mean and two slopes.
-_PLANE_NUMBERS = 3
-_BEYOND_ANY_COUNT = np.float32(1e30)
+PLANE_NUMBERS = 3
+BEYOND_ANY_COUNT = np.float32(1e30)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +67,44 @@ class BlockLevels:
     correlation: Float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockLayout:
+    """Blocks of a detector and the samples that they are judged by; n_blocks counts all panels.
+
+    Parameters
+    ----------
+    blocks : (int, int)
+        Blocks of a panel along (slow, fast).
+    row_block, column_block : ndarray of int, shape (n_slow,) and (n_fast,)
+        Block that rows and columns belong to.
+    samples : ndarray of int, shape (n_blocks, n_samples)
+        Pixels of each block, flat indices into a frame.
+    source : ndarray of int, shape (n_blocks,)
+        Block whose samples each block takes: itself, if it has enough good pixels.
+    any_good : ndarray of bool, shape (n_blocks,)
+        Whether that is so.
+    beside : ndarray of bool, shape (n_blocks, n_samples - 1)
+        Whether a sample and the next one are neighbours.
+    planes : ndarray of float32, shape (n_blocks, n_samples, 2)
+        Orthonormal slopes over the samples.
+    to_strips : ndarray of float32, shape (n_strips, n_blocks_slow)
+        Weights that interpolate from blocks to strips of rows.
+    to_columns : ndarray of float32, shape (n_blocks_fast, n_fast)
+        Weights that interpolate from blocks to columns.
+    """
+
+    blocks: tuple[int, int]
+    row_block: NDArray[np.intp]
+    column_block: NDArray[np.intp]
+    samples: NDArray[np.intp]
+    source: NDArray[np.intp]
+    any_good: Bool
+    beside: Bool
+    planes: Float
+    to_strips: Float
+    to_columns: Float
+
+
 class BlockBackground:
     """Estimates background and noise of frames of one shape.
 
@@ -77,18 +115,7 @@ class BlockBackground:
     """
 
     def __init__(self, good: Bool) -> None:
-        _, n_slow, n_fast = good.shape
-        self._blocks = (max(1, round(n_slow / _BLOCK_PX)), max(1, round(n_fast / _BLOCK_PX)))
-        self._row_block = _block_of_line(n_slow, self._blocks[0])
-        self._column_block = _block_of_line(n_fast, self._blocks[1])
-        self._samples, self._source, self._any_good = _choose_samples(
-            good, self._row_block, self._column_block, self._blocks
-        )
-        self._beside = np.diff(self._samples, axis=1) == 1
-        self._planes = _planes(self._samples, n_fast)
-        strips = np.arange(-(-n_slow // STRIP_ROWS)) * STRIP_ROWS + (STRIP_ROWS - 1) / 2
-        self._to_strips = _interpolation(strips, n_slow, self._blocks[0])
-        self._to_columns = _interpolation(np.arange(n_fast), n_fast, self._blocks[1]).T.copy()
+        self.layout = _lay_out(good)
         self._shape = good.shape
 
     def estimate(self, frames: Frames) -> BlockLevels:
@@ -106,7 +133,7 @@ class BlockBackground:
         """
         n_frames = len(frames)
         flat = frames.reshape(n_frames, -1)
-        samples = np.take(flat, self._samples, axis=1)
+        samples = np.take(flat, self.layout.samples, axis=1)
         flag = flag_of(frames.dtype)
         if flag is not None and (samples == flag).any():
             samples = np.where(samples == flag, np.float32(np.nan), samples.astype(np.float32))
@@ -114,24 +141,24 @@ class BlockBackground:
         low, middle, high, highest = (_quantiles if floating else _fixed_quantiles)(
             np.sort(samples, axis=-1)
         )
-        shape = (n_frames, self._shape[0], *self._blocks)
+        shape = (n_frames, self._shape[0], *self.layout.blocks)
         floor = np.float32(0.0) if frames.dtype.kind == "f" else INTEGER_NOISE
         usual = self._median_by_region(highest - middle, shape)
         bound = np.maximum(
-            np.float32(_CLIP_SIGMAS) * np.maximum((high - low) / np.float32(2), floor),
-            np.float32(_CLIP_HIGHEST) * usual,
+            np.float32(CLIP_SIGMAS) * np.maximum((high - low) / np.float32(2), floor),
+            np.float32(CLIP_HIGHEST) * usual,
         )
-        quiet = highest - middle <= np.float32(_QUIET_HIGHEST) * usual
+        quiet = highest - middle <= np.float32(QUIET_HIGHEST) * usual
         offset = samples.astype(np.float32, copy=False)
         offset -= middle[..., None]
         level, variance, third, beside = _winsorized_moments(
-            offset, bound, self._planes, self._beside, quiet
+            offset, bound, self.layout.planes, self.layout.beside, quiet
         )
         level += middle
-        by_block = np.stack([level, variance, third])[:, :, self._source].reshape(3, *shape)
+        by_block = np.stack([level, variance, third])[:, :, self.layout.source].reshape(3, *shape)
         level, variance, third = _filled(by_block) if floating else by_block
-        variance = uniform_filter(variance, (0, 0, _SMOOTH_VARIANCE, _SMOOTH_VARIANCE))
-        third = uniform_filter(third, (0, 0, _SMOOTH_SKEWNESS, _SMOOTH_SKEWNESS))
+        variance = uniform_filter(variance, (0, 0, SMOOTH_VARIANCE, SMOOTH_VARIANCE))
+        third = uniform_filter(third, (0, 0, SMOOTH_SKEWNESS, SMOOTH_SKEWNESS))
         variance = np.maximum(variance, floor**2)
         with np.errstate(divide="ignore", invalid="ignore"):
             quantum = np.maximum(np.nan_to_num(third / variance, posinf=0.0), 0)
@@ -143,21 +170,23 @@ class BlockBackground:
 
     def _median_by_region(self, values: Float, shape: tuple[int, ...]) -> Float:
         """Replace what blocks say by the median of some blocks together."""
-        filled = np.where(np.isnan(values), np.float32(0), values)[:, self._source]
-        blocks = filled.reshape(-1, *self._blocks)
-        edge = _REGION_BLOCKS
-        pad = [(0, -length % edge) for length in self._blocks]
+        filled = np.where(np.isnan(values), np.float32(0), values)[:, self.layout.source]
+        blocks = filled.reshape(-1, *self.layout.blocks)
+        edge = REGION_BLOCKS
+        pad = [(0, -length % edge) for length in self.layout.blocks]
         padded = np.pad(blocks, ((0, 0), *pad), mode="edge")
         n_rows, n_columns = (length // edge for length in padded.shape[1:])
         tiles = padded.reshape(-1, n_rows, edge, n_columns, edge).swapaxes(2, 3)
         median = np.median(tiles.reshape(-1, n_rows, n_columns, edge**2), axis=-1)
         spread = median.repeat(edge, axis=1).repeat(edge, axis=2)
-        kept: Float = spread[:, : self._blocks[0], : self._blocks[1]].reshape(shape[0], -1)
+        kept: Float = spread[:, : self.layout.blocks[0], : self.layout.blocks[1]].reshape(
+            shape[0], -1
+        )
         return kept
 
-    def level_of_frames(self, levels: BlockLevels) -> Float:
+    def level_of_frames(self, level: Float) -> Float:
         """Return the median background of each frame, shape (n_frames,)."""
-        by_block = levels.level.reshape(len(levels.level), -1)[:, self._any_good]
+        by_block = level.reshape(len(level), -1)[:, self.layout.any_good]
         if by_block.shape[1] == 0:
             return np.full(len(by_block), np.nan, dtype=np.float32)
         return np.median(by_block, axis=1)
@@ -177,10 +206,12 @@ class BlockBackground:
         """
         n_slow, n_fast = self._shape[1:]
         line = place // n_fast
-        column = self._column_block[place - line * n_fast]
+        column = self.layout.column_block[place - line * n_fast]
         panel = line // n_slow
-        row = self._row_block[line - panel * n_slow]
-        block: NDArray[np.intp] = (panel * self._blocks[0] + row) * self._blocks[1] + column
+        row = self.layout.row_block[line - panel * n_slow]
+        block: NDArray[np.intp] = (panel * self.layout.blocks[0] + row) * self.layout.blocks[
+            1
+        ] + column
         return block
 
     def spread(self, values: Float) -> Float:
@@ -196,14 +227,35 @@ class BlockBackground:
         ndarray of float32, shape (n_frames, n_panels, n_strips, n_fast)
             Values of strips of `STRIP_ROWS` rows; beyond any count for a frame without numbers.
         """
-        known = np.where(np.isnan(values), _BEYOND_ANY_COUNT, values)
-        spread: Float = self._to_strips @ known @ self._to_columns
+        known = np.where(np.isnan(values), BEYOND_ANY_COUNT, values)
+        spread: Float = self.layout.to_strips @ known @ self.layout.to_columns
         return spread
+
+
+def _lay_out(good: Bool) -> BlockLayout:
+    """Lay out the blocks of a detector."""
+    _, n_slow, n_fast = good.shape
+    blocks = (max(1, round(n_slow / BLOCK_PX)), max(1, round(n_fast / BLOCK_PX)))
+    row_block, column_block = _block_of_line(n_slow, blocks[0]), _block_of_line(n_fast, blocks[1])
+    samples, source, any_good = _choose_samples(good, row_block, column_block, blocks)
+    strips = np.arange(-(-n_slow // STRIP_ROWS)) * STRIP_ROWS + (STRIP_ROWS - 1) / 2
+    return BlockLayout(
+        blocks,
+        row_block,
+        column_block,
+        samples,
+        source,
+        any_good,
+        beside=np.diff(samples, axis=1) == 1,
+        planes=_planes(samples, n_fast),
+        to_strips=_interpolation(strips, n_slow, blocks[0]),
+        to_columns=_interpolation(np.arange(n_fast), n_fast, blocks[1]).T.copy(),
+    )
 
 
 def _fixed_quantiles(ordered: Frames) -> tuple[Float, ...]:
     """Quantiles at one, zero and minus one sigma of ordered samples, and the highest one."""
-    ranks = [*np.rint((_SAMPLES - 1) * _QUANTILES).astype(np.intp), -1]
+    ranks = [*np.rint((SAMPLES - 1) * QUANTILES).astype(np.intp), -1]
     return tuple(ordered[..., rank].astype(np.float32) for rank in ranks)
 
 
@@ -213,9 +265,9 @@ def _quantiles(ordered: Frames) -> tuple[Float, ...]:
     last = np.maximum(count - 1, 0)
     values = (
         np.take_along_axis(ordered, np.rint(last * share).astype(np.intp)[..., None], -1)[..., 0]
-        for share in (*_QUANTILES, 1.0)
+        for share in (*QUANTILES, 1.0)
     )
-    return tuple(np.where(count >= _FEWEST_PIXELS, value, np.float32(np.nan)) for value in values)
+    return tuple(np.where(count >= FEWEST_PIXELS, value, np.float32(np.nan)) for value in values)
 
 
 def _winsorized_moments(
@@ -246,16 +298,16 @@ def _winsorized_moments(
         share = product / np.maximum(beside.sum(axis=-1), 1) * count / square
         # Mean and slopes take their part of what is there: exactly of the variance, and about
         # so of the others.
-        taken = _PLANE_NUMBERS / count
+        taken = PLANE_NUMBERS / count
         share = share * (1 - taken) + taken
         variance = square / count / (1 - taken)
         third = cube / count / (1 - 3 * taken)
     # The light of spots would count as correlation: blocks that seem to hold one are left out.
     known = quiet & np.isfinite(share)
     correlation = _median_of_chosen(share, known)
-    chance = _CORRELATION_SIGMA / np.sqrt(np.maximum(known.sum(axis=-1), 1))
-    correlation[correlation < _CORRELATED + 2 * chance] = 0
-    return mean, variance, third, np.minimum(correlation, _MOST_CORRELATED).astype(np.float32)
+    chance = CORRELATION_SIGMA / np.sqrt(np.maximum(known.sum(axis=-1), 1))
+    correlation[correlation < CORRELATED + 2 * chance] = 0
+    return mean, variance, third, np.minimum(correlation, MOST_CORRELATED).astype(np.float32)
 
 
 def _median_of_chosen(values: Float, chosen: Bool) -> Float:
@@ -333,9 +385,9 @@ def _choose_samples(
     by_block = shuffled[np.argsort(block.ravel()[shuffled], kind="stable")]
     count = np.bincount(block.ravel()[pixel], minlength=n_blocks)
     first = np.cumsum(count) - count
-    turn = np.arange(_SAMPLES) % np.maximum(count, 1)[:, None]
-    sampled = count >= _FEWEST_PIXELS
-    samples = np.zeros((n_blocks, _SAMPLES), dtype=np.intp)
+    turn = np.arange(SAMPLES) % np.maximum(count, 1)[:, None]
+    sampled = count >= FEWEST_PIXELS
+    samples = np.zeros((n_blocks, SAMPLES), dtype=np.intp)
     # In the order of memory, which is quicker to read.
     samples[sampled] = np.sort(by_block[(first[:, None] + turn)[sampled]], axis=1)
     return samples, _nearest_sampled(sampled, n_panels, blocks), sampled

@@ -11,6 +11,7 @@ _FEWEST_BLOCKS = 16
 # The noise of a block is known to some percent: with less difference between bright and dark parts
 # of a frame there is no telling the gain.
 _LEAST_CONTRAST = 5.0
+_SAMPLES = 64
 
 
 def learn_gain(level: Float, noise: Float) -> Float:
@@ -41,23 +42,24 @@ def learn_gain(level: Float, noise: Float) -> Float:
     >>> learn_gain(level, np.sqrt(8 * (level - 40) + 9)).round(1)
     array([8.], dtype=float32)
     """
-    levels, variances = level.reshape(len(level), -1), noise.reshape(len(noise), -1) ** 2
-    n_blocks = levels.shape[1]
+    n_frames, n_panels = level.shape[:2]
+    by_panel = np.stack([level, noise**2]).reshape(2, n_frames, n_panels, -1)
+    n_blocks = n_panels * by_panel.shape[3]
     if n_blocks < _FEWEST_BLOCKS:
-        return np.full(len(level), np.nan, dtype=np.float32)
-    order = np.argsort(levels, axis=1)
+        return np.full(n_frames, np.nan, dtype=np.float32)
+    # Panels may differ in what they add to all their pixels.
+    above = (by_panel - np.median(by_panel, axis=3, keepdims=True)).reshape(2, n_frames, -1)
+    order = np.argsort(above[0], axis=1)
     third = n_blocks // 3
     dark, bright = (
-        [
-            np.median(np.take_along_axis(values, part, axis=1), axis=1)
-            for values in (levels, variances)
-        ]
+        np.median(np.take_along_axis(above, part[None], axis=2), axis=2)
         for part in (order[:, :third], order[:, -third:])
     )
-    rise = bright[1] - dark[1]
+    rise = bright - dark
     # The standard error of a variance is that times the root of two over the number of samples.
-    error = np.sqrt(2 / third / 64) * (bright[1] + dark[1])
+    usual = np.median(by_panel[1].reshape(n_frames, -1), axis=1)
+    error = np.sqrt(4 / third / _SAMPLES) * usual
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain = rise / (bright[0] - dark[0])
-        known = (rise > _LEAST_CONTRAST * error) & (gain > 0) & np.isfinite(gain)
+        gain = rise[1] / rise[0]
+        known = (rise[1] > _LEAST_CONTRAST * error) & (gain > 0) & np.isfinite(gain)
     return np.where(known, gain, np.float32(np.nan)).astype(np.float32)

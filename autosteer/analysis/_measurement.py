@@ -57,9 +57,9 @@ HOT_SIGMAS = 8.0
 HOT_SHARE = 0.12
 # Beside a photon that rises alone there is noise.
 QUIET_SIGMAS = 2.5
-_MIDDLE = np.array([6, 7, 8, 11, 12, 13, 16, 17, 18])
-_CENTER = 12
-_AROUND = _MIDDLE[_MIDDLE != _CENTER]
+MIDDLE = np.array([6, 7, 8, 11, 12, 13, 16, 17, 18])
+CENTER = 12
+AROUND = MIDDLE[MIDDLE != CENTER]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +191,10 @@ def measure_spots(
     if hot.any():
         surroundings.leave_out(pixels.place[hot])
         excess = _excess(surroundings, pixels)
-        # Of those about a hot pixel most stand out no more.
-        box = excess @ BOX.weights / BOX.noise_factor(pixels.correlation)
-        kept = ~hot & (box > ROUGH_SHARE * LISTED_SIGMAS * pixels.noise)
-        pixels, excess = pixels.select(kept), excess[kept]
+    # Of those about a hot pixel most stand out no more.
+    box = excess @ BOX.weights / BOX.noise_factor(pixels.correlation)
+    kept = surroundings.is_usable(pixels.place) & (box > ROUGH_SHARE * LISTED_SIGMAS * pixels.noise)
+    pixels, excess = pixels.select(kept), excess[kept]
     height = _rough_height(excess, pixels)
     first, second = touching_pairs(pixels.place, is_listed)
     row, column = np.divmod(pixels.place, frames.shape[3])
@@ -236,8 +236,8 @@ def _excess(surroundings: Surroundings, pixels: StandingOut) -> Float:
 
 def _is_hot(pixels: StandingOut, excess: Float) -> Bool:
     """Say which pixels are high beside neighbours that are not."""
-    middle = excess[:, _CENTER]
-    around = excess[:, _AROUND].max(axis=1, initial=0)
+    middle = excess[:, CENTER]
+    around = excess[:, AROUND].max(axis=1, initial=0)
     hot: Bool = (middle > HOT_SIGMAS * pixels.noise) & (around < HOT_SHARE * middle)
     return hot
 
@@ -246,8 +246,8 @@ def _with_rare_photons(
     pixels: StandingOut, excess: Float, blocks: tuple[int, ...], pixels_per_block: float
 ) -> StandingOut:
     """Add to the noise what single photons make that rise alone."""
-    height = excess[:, _CENTER] / pixels.noise
-    around = excess[:, _AROUND].max(axis=1, initial=0) / pixels.noise
+    height = excess[:, CENTER] / pixels.noise
+    around = excess[:, AROUND].max(axis=1, initial=0) / pixels.noise
     alone = around < np.maximum(HOT_SHARE * height, QUIET_SIGMAS)
     variance, third = rare_photons(
         height[alone], pixels.block[alone], blocks, pixels_per_block, LISTED_SIGMAS * BOX_NOISE
@@ -299,10 +299,10 @@ def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float
         *(_snr(excess, use, footprint, peaks, noise, ring) for footprint in (FINE, COARSE))
     )
     # The brightest of the nine pixels about the peak, and the eight about that one.
-    among = excess[:, _MIDDLE]
-    step = np.where(use[:, _MIDDLE], among, -np.inf).argmax(axis=1)
+    among = excess[:, MIDDLE]
+    step = np.where(use[:, MIDDLE], among, -np.inf).argmax(axis=1)
     brightest = np.take_along_axis(among, step[:, None], axis=1)[:, 0]
-    about = _MIDDLE[step][:, None] + (_AROUND - _CENTER)
+    about = MIDDLE[step][:, None] + (AROUND - CENTER)
     n_around = np.take_along_axis(use, about, axis=1).sum(axis=1)
     around = np.take_along_axis(excess, about, axis=1).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

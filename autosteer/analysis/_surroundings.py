@@ -16,8 +16,8 @@ Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
 _RING_PX = (4.5, 7.5)
-_RING_CLIP_SIGMAS = 3.0
-_RIDGE_SIGMAS = 2.0
+RING_CLIP_SIGMAS = 3.0
+RIDGE_SIGMAS = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +55,16 @@ def _offsets(inner: float, outer: float) -> tuple[Index, Index]:
     return row[inside], column[inside]
 
 
-_RING = _offsets(*_RING_PX)
-_NEIGHBOURS = _offsets(0.0, 1.5)
+RING = _offsets(*_RING_PX)
+NEIGHBOURS = _offsets(0.0, 1.5)
+_ANGLE = 2 * np.arctan2(*RING)
+RING_WAVES = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)], axis=1).astype(np.float32)
+"""The second harmonic of the ring, shape (n, 2)."""
+
 WINDOW_PX = 5
 """Edge of the window about a pixel."""
-_WINDOW = tuple(axis.ravel() - WINDOW_PX // 2 for axis in np.indices((WINDOW_PX, WINDOW_PX)))
+_ROW, _COLUMN = np.indices((WINDOW_PX, WINDOW_PX))
+WINDOW = (_ROW.ravel() - WINDOW_PX // 2, _COLUMN.ravel() - WINDOW_PX // 2)
 
 
 class Surroundings:
@@ -96,6 +101,23 @@ class Surroundings:
             self._hot = np.zeros(self._values.size, dtype=np.bool_)
             self._hot[pixel] = True
 
+    def is_usable(self, pixel: Index) -> Bool:
+        """Say which pixels are good, hold a measurement and were not left out.
+
+        Parameters
+        ----------
+        pixel : ndarray of int, shape (n,)
+            Flat indices into the frames.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            Whether each is so.
+        """
+        here = np.zeros(1, dtype=np.intp)
+        _, _, use = self._look(pixel, here, here)
+        return use[:, 0]
+
     def values(self, pixel: Index) -> Float:
         """Return the values of pixels [detector counts].
 
@@ -124,12 +146,12 @@ class Surroundings:
         Ring
             Their statistics; NaN where no pixel of a ring is usable.
         """
-        place, values, use = self._look(pixel, *_RING)
+        place, values, use = self._look(pixel, *RING)
         n_possible = np.maximum(use.sum(axis=1), 1)
         use &= ~self._is_listed[place]
         listed_share = (1 - use.sum(axis=1) / n_possible).astype(np.float32)
         mean, noise, _ = _moments(values, use)
-        use &= np.abs(values - mean[:, None]) <= _RING_CLIP_SIGMAS * noise[:, None]
+        use &= np.abs(values - mean[:, None]) <= RING_CLIP_SIGMAS * noise[:, None]
         mean, noise, residual = _moments(values, use)
         n_pixels = use.sum(axis=1)
         return Ring(mean, noise, n_pixels, listed_share, _ridge(residual, noise, n_pixels))
@@ -149,7 +171,7 @@ class Surroundings:
         use : ndarray of bool, shape (n, 25)
             Whether each is a good pixel of the same panel, and holds a measurement.
         """
-        _, values, use = self._look(pixel, *_WINDOW)
+        _, values, use = self._look(pixel, *WINDOW)
         return values, use
 
     def grow(self, pixel: Index, spot: Index) -> tuple[Index, Index, Float]:
@@ -169,7 +191,7 @@ class Surroundings:
         value : ndarray of float32, shape (m,)
             Their counts [detector counts].
         """
-        place, _, use = self._look(pixel, *_NEIGHBOURS)
+        place, _, use = self._look(pixel, *NEIGHBOURS)
         use &= ~self._is_listed[place]
         # One number stands for a pixel and its spot, so that each pair is kept once.
         n_spots = int(spot.max(initial=0)) + 1
@@ -229,12 +251,10 @@ def _ridge(residual: Float, noise: Float, n_pixels: NDArray[np.int64]) -> Float:
     """Return how high a ridge through a ring rises above its mean."""
     # On a circle of radius r a parabolic ridge, -h x**2 / 2, is -h r**2 / 4 times
     # 1 + cos(2 angle): the second harmonic is as large as the mean lies below the crest.
-    angle = 2 * np.arctan2(*_RING)
-    waves = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        harmonic = residual @ waves * (2 / n_pixels[:, None])
+        harmonic = residual @ RING_WAVES * (2 / n_pixels[:, None])
         # What two standard deviations of the noise could make is none.
-        chance = _RIDGE_SIGMAS**2 * 2 * noise**2 / n_pixels
+        chance = RIDGE_SIGMAS**2 * 2 * noise**2 / n_pixels
         squared = np.nan_to_num((harmonic**2).sum(axis=1) - chance)
     ridge: Float = np.sqrt(np.maximum(squared, 0)).astype(np.float32)
     return ridge

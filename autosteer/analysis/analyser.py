@@ -18,7 +18,7 @@ from autosteer.analysis.results import (
     spot_list_table,
     spot_table,
 )
-from autosteer.analysis.spots import SpotFinder
+from autosteer.analysis.spots import FindsSpots, SpotFinder
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, AnalysisError, FrameError
 from autosteer.contracts.experiment import Analysis
 from autosteer.physics import Detector, UnitCell
@@ -39,7 +39,7 @@ class FrameAnalyser:
         Geometry.
     wavelength_angstrom : float
         Wavelength [angstrom].
-    finder : SpotFinder
+    finder : FindsSpots
         Finds the spots.
     indexer : Indexer
         Finds the lattices.
@@ -51,7 +51,7 @@ class FrameAnalyser:
         self,
         detector: Detector,
         wavelength_angstrom: float,
-        finder: SpotFinder,
+        finder: FindsSpots,
         indexer: Indexer,
         min_spots_hit: int,
     ) -> None:

@@ -14,7 +14,7 @@ from autosteer.analysis.frames import FileGeometry, FrameSource, batches
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.indexing_result import IndexingResult, Reason
 from autosteer.analysis.results import CELL_COLUMNS, basis_columns
-from autosteer.analysis.spots import SpotFinder, Spots
+from autosteer.analysis.spots import FindsSpots, Spots
 from autosteer.contracts import AnalysisError
 from autosteer.physics import Detector, cell_parameters
 
@@ -69,14 +69,14 @@ class LatticeBatch:
     geometry: FileGeometry | None = None
 
 
-def spots_of_frames(source: FrameSource, finder: SpotFinder) -> Iterator[SpotBatch]:
+def spots_of_frames(source: FrameSource, finder: FindsSpots) -> Iterator[SpotBatch]:
     """Find the spots of all frames of a file.
 
     Parameters
     ----------
     source : FrameSource
         The frames.
-    finder : SpotFinder
+    finder : FindsSpots
         Finds the spots.
 
     Yields
@@ -91,7 +91,7 @@ def spots_of_frames(source: FrameSource, finder: SpotFinder) -> Iterator[SpotBat
 
 
 def lattices_of_frames(
-    source: FrameSource, geometry: FileGeometry, finder: SpotFinder, indexer: Indexer
+    source: FrameSource, geometry: FileGeometry, finder: FindsSpots, indexer: Indexer
 ) -> Iterator[LatticeBatch]:
     """Index all frames of a file.
 
@@ -101,7 +101,7 @@ def lattices_of_frames(
         The frames.
     geometry : FileGeometry
         Detector and wavelengths.
-    finder : SpotFinder
+    finder : FindsSpots
         Finds the spots.
     indexer : Indexer
         Finds the lattices.

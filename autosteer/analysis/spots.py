@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autosteer.analysis._background import BlockBackground, BlockLevels
 from autosteer.analysis._box_sums import boxes_above
+from autosteer.analysis._finder_options import FinderOptions
 from autosteer.analysis._gain import learn_gain
 from autosteer.analysis._measurement import (
     LISTED_SIGMAS,
-    SpotCriteria,
     StandingOut,
     measure_spots,
 )
 from autosteer.analysis._significance import BOX, spread_factor
-from autosteer.contracts import AnalysisError, FrameError
 
 Frames = NDArray[Any]
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-_DTYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32")
 # Pixels worked on together: some MiB, so that they stay in the cache.
 _CHUNK_PIXELS = 2**22
 # If more of a frame than this stands out, only what does so most is looked at.
-_LISTED_SHARE = 0.02
+LISTED_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +103,14 @@ class Spots:
         return lists
 
 
+class FindsSpots(Protocol):
+    """Anything that finds spots: `SpotFinder`, or one for other hardware."""
+
+    def find(self, frames: Frames) -> Spots:
+        """Find the spots of frames, shape (n_frames, n_panels, n_slow, n_fast)."""
+        ...
+
+
 class SpotFinder:
     """Finds Bragg spots on frames.
 
@@ -151,33 +157,8 @@ class SpotFinder:
         mask: ArrayLike | None = None,
         saturation: float | None = None,
     ) -> None:
-        for name, value in (
-            ("min_snr", min_snr),
-            ("min_pixels", min_pixels),
-            ("max_spots", max_spots),
-            ("saturation", saturation),
-        ):
-            if value is not None and not value > 0:
-                raise AnalysisError(f"{name} is {value}: it must be positive")
-        if max_pixels < min_pixels:
-            raise AnalysisError(f"max_pixels ({max_pixels}) is below min_pixels ({min_pixels})")
-        self._criteria = SpotCriteria(min_snr, min_pixels, max_pixels, max_spots)
-        self._saturation = saturation
-        self._any_shape = mask is None
-        self._good: Bool = np.zeros((0, 0, 0), dtype=np.bool_)
-        self._n_good = 0
-        self._background = None if mask is None else self._prepare(np.asarray(mask))
-
-    def _prepare(self, mask: NDArray[Any]) -> BlockBackground:
-        """Lay out the blocks for a mask."""
-        if mask.ndim != 3 or mask.dtype != np.bool_:
-            raise AnalysisError(
-                f"the mask has shape {mask.shape} and type {mask.dtype}: it must be boolean, "
-                "(n_panels, n_slow, n_fast), true where a pixel is good"
-            )
-        self._good = np.ascontiguousarray(mask)
-        self._n_good = int(mask.sum())
-        return BlockBackground(self._good)
+        self._options = FinderOptions(min_snr, min_pixels, max_pixels, max_spots, mask, saturation)
+        self._prepared: tuple[Bool, BlockBackground] | None = None
 
     def find(self, frames: Frames) -> Spots:
         """Find the spots of frames.
@@ -198,44 +179,32 @@ class SpotFinder:
         FrameError
             If the frames have another type, or a shape other than the mask's.
         """
-        if frames.ndim != 4:
-            raise FrameError(
-                f"frames have shape {frames.shape}: it must be (n_frames, n_panels, n_slow, n_fast)"
-            )
-        if frames.dtype.newbyteorder("=").name not in _DTYPES:
-            raise FrameError(
-                f"frames have the type {frames.dtype}: convert them to one of {', '.join(_DTYPES)}"
-            )
-        if self._background is None or (self._any_shape and frames.shape[1:] != self._good.shape):
-            self._background = self._prepare(np.ones(frames.shape[1:], dtype=np.bool_))
-        if frames.shape[1:] != self._good.shape:
-            raise FrameError(
-                f"frames have the shape {frames.shape[1:]} (panels, slow, fast), the mask "
-                f"{self._good.shape}: give the mask and geometry of this detector"
-            )
-        step = max(1, _CHUNK_PIXELS // max(1, self._good.size))
+        good = self._options.good_pixels(frames)
+        if self._prepared is None or not np.array_equal(self._prepared[0], good):
+            self._prepared = good, BlockBackground(good)
+        if not len(frames):
+            return no_spots()
+        step = max(1, _CHUNK_PIXELS // max(1, good.size))
+        native = frames.dtype.newbyteorder("=")
         chunks = [
             self._find(
-                np.ascontiguousarray(
-                    frames[start : start + step], dtype=frames.dtype.newbyteorder("=")
-                ),
-                self._background,
+                np.ascontiguousarray(frames[start : start + step], dtype=native), *self._prepared
             )
             for start in range(0, len(frames), step)
         ]
-        return _concatenate(chunks, step)
+        return concatenate(chunks, step)
 
-    def _find(self, frames: Frames, background: BlockBackground) -> Spots:
+    def _find(self, frames: Frames, good: Bool, background: BlockBackground) -> Spots:
         """Find the spots of some contiguous frames in native byte order."""
         levels = background.estimate(frames)
-        is_listed = self._listed(frames, background, levels)
+        is_listed = _listed(frames, good, background, levels)
         place = np.flatnonzero(is_listed)
-        most = int(_LISTED_SHARE * is_listed.size)
+        most = int(LISTED_SHARE * is_listed.size)
         pixels = _strongest(_with_levels(place, levels, background), frames, most)
         gain = learn_gain(levels.level, levels.noise)
         gain *= spread_factor(levels.correlation) ** 2
         spots = measure_spots(
-            frames, pixels, is_listed, self._good, levels.level.shape, self._criteria
+            frames, pixels, is_listed, good, levels.level.shape, self._options.criteria
         )
         return Spots(
             frame=spots.frame,
@@ -243,44 +212,58 @@ class SpotFinder:
             slow_px=spots.slow_px,
             fast_px=spots.fast_px,
             intensity=spots.intensity,
-            sigma=_with_own_noise(spots.sigma, spots.intensity, gain[spots.frame]),
+            sigma=with_own_noise(spots.sigma, spots.intensity, gain[spots.frame]),
             n_pixels=spots.n_pixels,
             peak_snr=spots.peak_snr,
             snr=spots.snr,
             n_spots=np.bincount(spots.frame, minlength=len(frames)),
-            background_level=background.level_of_frames(levels),
-            saturated_fraction=self._saturated_fraction(frames),
+            background_level=background.level_of_frames(levels.level),
+            saturated_fraction=self._saturated_fraction(frames, good),
             gain=gain,
         )
 
-    def _listed(self, frames: Frames, background: BlockBackground, levels: BlockLevels) -> Bool:
-        """Mark pixels that stand out together with their neighbours."""
-        level = background.spread(levels.level)
-        correlation = levels.correlation[:, None, None, None]
-        skewness = BOX.skewness_factor(correlation) * levels.quantum
-        above = LISTED_SIGMAS * BOX.noise_factor(correlation) * levels.noise
-        above += np.float32((LISTED_SIGMAS**2 - 1) / 6) * skewness
-        threshold = BOX.weights.sum() * level + background.spread(above)
-        listed = np.zeros(frames.shape, dtype=np.bool_)
-        masked = None if self._n_good == self._good.size else ~self._good
-        for frame, level_here, threshold_here, out in zip(
-            frames, level, threshold, listed, strict=True
-        ):
-            boxes_above(frame, level_here, threshold_here, masked, out)
-        return listed
-
-    def _saturated_fraction(self, frames: Frames) -> Float:
+    def _saturated_fraction(self, frames: Frames, good: Bool) -> Float:
         """Saturated over good pixels."""
-        if self._saturation is None:
+        if self._options.saturation is None:
             return np.full(len(frames), np.nan, dtype=np.float32)
-        saturated = (frames >= self._saturation) & self._good
+        saturated = (frames >= self._options.saturation) & good
         count = saturated.reshape(len(frames), -1).sum(axis=1)
-        share: Float = (count / max(1, self._n_good)).astype(np.float32)
+        share: Float = (count / max(1, int(good.sum()))).astype(np.float32)
         return share
 
 
-def _with_own_noise(sigma: Float, intensity: Float, gain: Float) -> Float:
-    """Add the counting noise of spots where the gain is known."""
+def _listed(frames: Frames, good: Bool, background: BlockBackground, levels: BlockLevels) -> Bool:
+    """Mark pixels that stand out together with their neighbours."""
+    level = background.spread(levels.level)
+    correlation = levels.correlation[:, None, None, None]
+    skewness = BOX.skewness_factor(correlation) * levels.quantum
+    above = LISTED_SIGMAS * BOX.noise_factor(correlation) * levels.noise
+    above += np.float32((LISTED_SIGMAS**2 - 1) / 6) * skewness
+    threshold = BOX.weights.sum() * level + background.spread(above)
+    listed = np.zeros(frames.shape, dtype=np.bool_)
+    masked = None if good.all() else ~good
+    for frame, level_here, threshold_here, out in zip(
+        frames, level, threshold, listed, strict=True
+    ):
+        boxes_above(frame, level_here, threshold_here, masked, out)
+    return listed
+
+
+def with_own_noise(sigma: Float, intensity: Float, gain: Float) -> Float:
+    """Add the counting noise of spots where the gain is known.
+
+    Parameters
+    ----------
+    sigma, intensity : ndarray of float32, shape (n,)
+        Noise of the background, and counts of the spots [detector counts].
+    gain : ndarray of float32, shape (n,)
+        Counts of a photon; NaN where that is unknown [detector counts].
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        Standard deviation of the intensities [detector counts].
+    """
     own = np.nan_to_num(gain) * np.maximum(intensity, 0)
     together: Float = np.sqrt(sigma**2 + own).astype(np.float32)
     return together
@@ -308,8 +291,37 @@ def _strongest(pixels: StandingOut, frames: Frames, count: int) -> StandingOut:
     return pixels.select(height >= np.partition(height, -count)[-count])
 
 
-def _concatenate(chunks: Sequence[Spots], frames_per_chunk: int) -> Spots:
-    """Join the spots of consecutive chunks of frames."""
+def no_spots() -> Spots:
+    """Return the spots of no frames.
+
+    Returns
+    -------
+    Spots
+        None at all.
+    """
+    whole = ("frame", "panel", "n_pixels", "n_spots")
+    columns: dict[str, Any] = {
+        field.name: np.zeros(0, np.int64 if field.name in whole else np.float32)
+        for field in fields(Spots)
+    }
+    return Spots(**columns)
+
+
+def concatenate(chunks: Sequence[Spots], frames_per_chunk: int) -> Spots:
+    """Join the spots of consecutive chunks of frames.
+
+    Parameters
+    ----------
+    chunks : sequence of Spots
+        Spots of each chunk.
+    frames_per_chunk : int
+        Frames of each but the last one.
+
+    Returns
+    -------
+    Spots
+        Spots of all frames.
+    """
     joined = {
         field.name: np.concatenate([getattr(chunk, field.name) for chunk in chunks])
         for field in fields(Spots)
