@@ -71,12 +71,13 @@ def as_dxtbx(geometry: FileGeometry) -> dict[str, Any]:
     Parameters
     ----------
     geometry : FileGeometry
-        The geometry; its wavelengths must not be missing.
+        The geometry.
 
     Returns
     -------
     dict
-        Content of the JSON file, in the axes of the laboratory here.
+        Content of the JSON file, in the axes of the laboratory here; without a wavelength if it
+        is not known, or changes from frame to frame.
     """
     detector = geometry.detector
     pixel = detector.pixel_size_mm
@@ -99,10 +100,11 @@ def as_dxtbx(geometry: FileGeometry) -> dict[str, Any]:
         if geometry.mask is not None:
             n_slow, n_fast = geometry.cuts.sizes[index]
             panel["mask"] = _bad_rectangles(geometry.mask[index, :n_slow, :n_fast])
+    beam: dict[str, Any] = {"direction": [0.0, 0.0, -1.0]}
     wavelengths = np.unique(geometry.wavelength_angstrom)
-    used = geometry.wavelength_angstrom if len(wavelengths) > 1 else wavelengths
-    beams = [{"direction": [0.0, 0.0, -1.0], "wavelength": float(one)} for one in used]
-    return {"beam": beams, "detector": [{"panels": panels}]}
+    if len(wavelengths) == 1 and np.isfinite(wavelengths[0]):
+        beam["wavelength"] = float(wavelengths[0])
+    return {"beam": [beam], "detector": [{"panels": panels}]}
 
 
 def rotation_to_beam(beam: Float) -> Float:

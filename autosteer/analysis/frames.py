@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from autosteer.analysis import _crystfel, _hdf5_frames, _npz_arrays
 from autosteer.analysis._file_geometry import CutFrames, FileGeometry
 from autosteer.analysis._frame_sources import Frame, FrameSource
-from autosteer.analysis.geometry_files import read_geometry
+from autosteer.analysis.geometry_files import describes_itself, read_geometry
 from autosteer.contracts import FrameError
 
 __all__ = [
@@ -44,7 +45,8 @@ def read_frames(
         meant.
     geometry_path : Path or str, optional
         Geometry file (see `autosteer.analysis.geometry_files`), by which the frames are cut into
-        panels; the file of the frames itself where it is NXmx.
+        panels; the file of the frames itself where it is NXmx. Wavelengths that it does not say
+        are taken from the frames' file.
 
     Returns
     -------
@@ -64,6 +66,10 @@ def read_frames(
         if signature.startswith(_hdf5_frames.SIGNATURE):
             dataset = dataset or geometry.dataset
         stored = read_frames(path, dataset)
+        if np.isnan(geometry.wavelength_angstrom).all():
+            own = read_geometry(path) if describes_itself(path) else stored.geometry
+            if own is not None:
+                geometry = replace(geometry, wavelength_angstrom=own.wavelength_angstrom)
         return CutFrames(stored, geometry.for_frames(path, stored.n_frames, stored.frame_shape))
     if signature.startswith(_hdf5_frames.SIGNATURE):
         return _hdf5_frames.open_hdf5(path, dataset)

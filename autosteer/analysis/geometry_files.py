@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -73,7 +75,7 @@ def describes_itself(path: Path) -> bool:
     return h5py.is_hdf5(path) and holds_geometry(path)
 
 
-def write_geometry(path: Path, geometry: FileGeometry) -> None:
+def write_geometry(path: Path, geometry: FileGeometry, notes: Mapping[str, Any]) -> None:
     """Write a geometry as a JSON file that `read_geometry` and DIALS' readers of models take.
 
     Parameters
@@ -82,14 +84,17 @@ def write_geometry(path: Path, geometry: FileGeometry) -> None:
         The file.
     geometry : FileGeometry
         What to write.
+    notes : mapping of str to object
+        What else the file shall hold under the name ``autosteer``; readers pass it over.
 
     Raises
     ------
     FrameError
         If the file cannot be written.
     """
+    content = {**as_dxtbx(geometry), "autosteer": dict(notes)}
     try:
-        path.write_text(json.dumps(as_dxtbx(geometry), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise FrameError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -19,6 +19,15 @@ Geometry = Annotated[
         "of the frames' own file, if it holds one."
     ),
 ]
+Cell = Annotated[
+    str, typer.Option(help="a,b,c,alpha,beta,gamma[,centering] in angstrom and degrees.")
+]
+DistanceMm = Annotated[float | None, typer.Option(help="Sample to detector, in mm.")]
+PixelUm = Annotated[float | None, typer.Option(help="Pixel edge, in um.")]
+Wavelength = Annotated[float | None, typer.Option(help="Wavelength, in angstrom.")]
+BeamCenter = Annotated[
+    str | None, typer.Option(help="slow,fast where the beam meets the detector, in pixels.")
+]
 MinSnr = Annotated[
     float, typer.Option(help="Least counts of a spot over the noise of the background under it.")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from autosteer.cli import config
+from autosteer.cli.calibrate_geometry import calibrate_geometry
 from autosteer.cli.doctor import doctor
 from autosteer.cli.find_spots import find_spots
 from autosteer.cli.index import index
@@ -59,7 +60,7 @@ def options(
 for command in (run, replay, report, doctor):
     app.command(rich_help_panel="Experiments")(command)
 app.add_typer(config.app, name="config", rich_help_panel="Experiments")
-for analysis in (find_spots, index):
+for analysis in (find_spots, index, calibrate_geometry):
     app.command(rich_help_panel="Analysis")(analysis)
 for process in (ioc, source, worker, recorder, policy):
     app.command(rich_help_panel="Processes of a run, each by itself")(process)

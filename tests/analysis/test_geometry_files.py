@@ -66,7 +66,7 @@ def test_the_same_detector_is_read_from_each_format(tmp_path: Path, kind: str) -
 @pytest.mark.parametrize("kind", WRITERS)
 def test_what_is_written_is_read_again(tmp_path: Path, kind: str) -> None:
     before = read_geometry(WRITERS[kind](tmp_path / "detector.any"))
-    write_geometry(tmp_path / "out.json", before)
+    write_geometry(tmp_path / "out.json", before, {"made": "by a test"})
     after = read_geometry(tmp_path / "out.json")
     check_places(after)
     np.testing.assert_array_equal(after.mask, before.mask)
@@ -263,6 +263,22 @@ def test_wavelengths_of_the_beams_go_to_the_frames(tmp_path: Path) -> None:
     content["experiment"] = []
     path.write_text(json.dumps(content))
     assert np.isnan(read_geometry(path).wavelength_angstrom).all()
+
+
+def test_wavelengths_that_are_not_said_are_those_of_the_frames(tmp_path: Path) -> None:
+    frames = write_nexus(tmp_path / "run.nxs", np.zeros((2, *SLAB), np.int32))
+    with h5py.File(frames, "r+") as file:
+        beam = file["entry/instrument/beam"]
+        del beam["incident_wavelength"]
+        beam["incident_wavelength"] = [1.2, 1.25]
+        beam["incident_wavelength"].attrs["units"] = "angstrom"
+    before = read_frames(frames, None, frames).geometry
+    assert before is not None
+    write_geometry(tmp_path / "out.json", before, {})
+    assert np.isnan(read_geometry(tmp_path / "out.json").wavelength_angstrom).all()
+    after = read_frames(frames, None, tmp_path / "out.json").geometry
+    assert after is not None
+    assert after.wavelength_angstrom.tolist() == [1.2, 1.25]
 
 
 def _drop(name: str) -> Any:

@@ -1,0 +1,342 @@
+"""Shifts of a detector, fitted together with the lattices of many crystals to their spots.
+
+A spot on pixel X of the detector has the scattering vector q = (X/|X| - z)/wavelength; its lattice
+has a point h A near it. What lies between them across the ray is an error of position, and what
+lies along it is the excitation error, to which the detector is blind. Shifts of the detector are
+common to all crystals; each crystal has its own rotation and, where its cell is free, its own
+cell. Crystals are eliminated one by one (Schur complement), and so the cost grows with their
+number only linearly.
+
+References
+----------
+.. [1] B. Triggs et al., "Bundle adjustment: a modern synthesis", Lecture Notes in Computer Science
+   1883, 298 (2000), on the elimination.
+.. [2] N. K. Sauter et al., Acta Cryst. D70, 3299 (2014), on refining metrology from stills.
+.. [3] P. J. Huber, Robust Statistics (1981), chapter 7, on the covariance of robust estimates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosteer.physics import Detector
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+_ITERATIONS = 40
+_CONVERGED_MM = 1e-6
+# Spots farther off than this many standard deviations hardly count (Cauchy weights).
+_ROBUST_SIGMAS = 2.5
+_MAD_TO_SIGMA = 1.4826
+_SMALLEST_SIGMA = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexedSpots:
+    """Spots with their places, indices and lattices.
+
+    Parameters
+    ----------
+    panel : ndarray of int64, shape (n,)
+        Detector panel.
+    slow_px, fast_px : ndarray of float64, shape (n,)
+        Position on the panel [px].
+    wavelength_angstrom : ndarray of float64, shape (n,)
+        Wavelength of each spot's frame [angstrom].
+    hkl : ndarray of float64, shape (n, 3)
+        Miller indices.
+    lattice : ndarray of int64, shape (n,)
+        Number of each spot's lattice, from 0 on without gaps, increasing.
+    """
+
+    panel: Int
+    slow_px: Float
+    fast_px: Float
+    wavelength_angstrom: Float
+    hkl: Float
+    lattice: Int
+
+    def of_lattices(self, chosen: NDArray[np.bool_]) -> IndexedSpots:
+        """Keep the spots of some lattices.
+
+        Parameters
+        ----------
+        chosen : ndarray of bool, shape (n_lattices,)
+            Which lattices.
+
+        Returns
+        -------
+        IndexedSpots
+            Their spots, the lattices numbered anew.
+        """
+        keep = chosen[self.lattice]
+        numbers = np.cumsum(chosen) - 1
+        return IndexedSpots(
+            self.panel[keep],
+            self.slow_px[keep],
+            self.fast_px[keep],
+            self.wavelength_angstrom[keep],
+            self.hkl[keep],
+            numbers[self.lattice[keep]],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shifts:
+    """Which shifts of a detector are fitted, as a linear map from parameters.
+
+    Parameters
+    ----------
+    directions : ndarray of float64, shape (n_parameters, n_panels, 3)
+        Shift of each panel for a unit of each parameter [mm].
+    """
+
+    directions: Float
+
+    @classmethod
+    def whole(cls, n_panels: int, *, distance: bool) -> Shifts:
+        """Shift all panels together across the beam, and perhaps along it.
+
+        Parameters
+        ----------
+        n_panels : int
+            Number of panels.
+        distance : bool
+            Whether the distance is fitted.
+
+        Returns
+        -------
+        Shifts
+            Two or three parameters: x, y, z.
+        """
+        axes = np.eye(3)[: 3 if distance else 2]
+        return cls(np.repeat(axes[:, None, :], n_panels, axis=1))
+
+    def with_panels(self, n_spots: Int) -> Shifts:
+        """Shift panels across the beam, too, against each other.
+
+        Parameters
+        ----------
+        n_spots : ndarray of int64, shape (n_panels,)
+            Weight of each panel; one with 0 stays where it is.
+
+        Returns
+        -------
+        Shifts
+            These parameters, then those of x and of y. The weighted mean of the panels' own shifts
+            is zero: it would be a shift of the whole.
+        """
+        used = np.flatnonzero(n_spots)
+        if len(used) < 2:
+            return self
+        # An orthonormal basis of what is at right angles to the weights.
+        basis = np.linalg.svd(n_spots[used][None].astype(np.float64))[2][1:]
+        own = np.zeros((2, len(basis), len(n_spots), 3))
+        for axis in range(2):
+            own[axis][:, used, axis] = basis
+        return Shifts(np.concatenate([self.directions, *own]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GeometryFit:
+    """Result of a fit.
+
+    Parameters
+    ----------
+    shifts : Shifts
+        What was fitted.
+    parameters : ndarray of float64, shape (n_parameters,)
+        Its parameters [mm].
+    covariance : ndarray of float64, shape (n_parameters, n_parameters)
+        Their covariance, from how much the crystals disagree [mm^2].
+    reciprocal : ndarray of float64, shape (n_lattices, 3, 3)
+        Reciprocal cell vectors in rows [1/angstrom].
+    """
+
+    shifts: Shifts
+    parameters: Float
+    covariance: Float
+    reciprocal: Float
+
+    @property
+    def panel_shifts_mm(self) -> Float:
+        """Shift of each panel, shape (n_panels, 3) [mm]."""
+        return np.tensordot(self.parameters, self.shifts.directions, axes=1)
+
+    def shifted(self, detector: Detector) -> Detector:
+        """Put a detector where the fit found it.
+
+        Parameters
+        ----------
+        detector : Detector
+            The detector that was fitted.
+
+        Returns
+        -------
+        Detector
+            The same, shifted.
+        """
+        return replace(detector, origin_mm=detector.origin_mm + self.panel_shifts_mm)
+
+
+def fit_shifts(
+    detector: Detector,
+    spots: IndexedSpots,
+    reciprocal: Float,
+    shifts: Shifts,
+    *,
+    free_cell: bool,
+) -> GeometryFit:
+    """Fit shifts of a detector and the lattices of all crystals.
+
+    Parameters
+    ----------
+    detector : Detector
+        The detector to start with.
+    spots : IndexedSpots
+        Spots of at least two lattices.
+    reciprocal : ndarray of float64, shape (n_lattices, 3, 3)
+        Reciprocal cell vectors in rows to start with [1/angstrom].
+    shifts : Shifts
+        What is fitted of the detector.
+    free_cell : bool
+        Whether each crystal has a cell of its own, or only an orientation.
+
+    Returns
+    -------
+    GeometryFit
+        The best shifts and lattices.
+    """
+    parameters = np.zeros(len(shifts.directions))
+    for _ in range(_ITERATIONS):
+        moved = replace(
+            detector,
+            origin_mm=detector.origin_mm + np.tensordot(parameters, shifts.directions, axes=1),
+        )
+        equations = _equations(moved, spots, reciprocal, shifts, free_cell=free_cell)
+        step, own_steps, scores, schur = _solve(equations)
+        parameters = parameters + step
+        reciprocal = _moved(reciprocal, own_steps, free_cell=free_cell)
+        if np.abs(step).max(initial=0.0) < _CONVERGED_MM:
+            break
+    # What the crystals pull in different directions says how far the result may be off.
+    inverse = np.linalg.inv(schur) / equations.efficiency
+    n_lattices = len(reciprocal)
+    spread = scores.T @ scores * n_lattices / max(1, n_lattices - 1)
+    return GeometryFit(shifts, parameters, inverse @ spread @ inverse, reciprocal)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Equations:
+    """Normal equations: blocks of each lattice, of the detector, and between them.
+
+    The efficiency is the mean slope of the robust residuals over their mean weight: by so much the
+    equations exaggerate how well they determine the solution.
+    """
+
+    own: Float
+    mixed: Float
+    common: Float
+    own_right: Float
+    common_right: Float
+    efficiency: float
+
+
+def _equations(
+    detector: Detector,
+    spots: IndexedSpots,
+    reciprocal: Float,
+    shifts: Shifts,
+    *,
+    free_cell: bool,
+) -> _Equations:
+    """Linearize about the present state, with robust weights."""
+    position = detector.positions_mm(spots.panel, spots.slow_px, spots.fast_px)
+    length = np.linalg.norm(position, axis=1)
+    ray = position / length[:, None]
+    expected = np.einsum("ni,nij->nj", spots.hkl, reciprocal[spots.lattice])
+    observed = (ray - np.array([0.0, 0.0, 1.0])) / spots.wavelength_angstrom[:, None]
+    frame = _frames_about(ray)
+    residual = np.einsum("nij,nj->ni", frame, observed - expected)
+    sigma = np.array([
+        max(_MAD_TO_SIGMA * float(np.median(np.abs(part))), _SMALLEST_SIGMA)
+        for part in (residual[:, :2], residual[:, 2])
+    ])[[0, 0, 1]]
+    squared = ((residual / sigma) ** 2).sum(axis=1)
+    robust = 1 / (1 + squared / _ROBUST_SIGMAS**2)
+    # The slope of the weighted residual is less than the weight, on average over directions.
+    slope = robust - 2 / 3 * robust**2 * squared / _ROBUST_SIGMAS**2
+    weight = robust[:, None] / sigma**2
+
+    # Derivatives of the expected and of the observed point, in the frame about the ray.
+    if free_cell:
+        own = np.einsum("nh,nij->nihj", spots.hkl, frame).reshape(len(ray), 3, 9)
+    else:
+        own = np.cross(expected[:, None, :], frame)
+    across = frame / (length * spots.wavelength_angstrom)[:, None, None]
+    across[:, 2] = 0.0
+    common = np.einsum("nij,pnj->nip", across, shifts.directions[:, spots.panel])
+    starts = np.searchsorted(spots.lattice, np.arange(len(reciprocal)))
+
+    weighted = own * weight[..., None]
+    per_spot = (
+        np.einsum("nia,nib->nab", weighted, own),
+        np.einsum("nia,nib->nab", weighted, common),
+        np.einsum("nia,ni->na", weighted, residual),
+        np.einsum("nia,nib->nab", common * weight[..., None], common),
+        np.einsum("nia,ni->na", common * weight[..., None], residual),
+    )
+    own_block, mixed, own_right, common_block, common_right = (
+        np.add.reduceat(one, starts, axis=0) for one in per_spot
+    )
+    efficiency = float(slope.sum() / robust.sum())
+    return _Equations(own_block, mixed, common_block, own_right, common_right, efficiency)
+
+
+def _solve(equations: _Equations) -> tuple[Float, Float, Float, Float]:
+    """Eliminate the lattices, solve for the detector, and go back to the lattices.
+
+    Returns
+    -------
+    step : ndarray of float64, shape (n_parameters,)
+        Step of the detector.
+    own_steps : ndarray of float64, shape (n_lattices, 3 or 9)
+        Steps of the lattices.
+    scores : ndarray of float64, shape (n_lattices, n_parameters)
+        How each lattice pulls at the detector, once it has adapted itself.
+    schur : ndarray of float64, shape (n_parameters, n_parameters)
+        The matrix that is left.
+    """
+    # residual = observed - expected: the detector moves the first, the lattice the second.
+    gain = np.linalg.solve(equations.own, equations.mixed)
+    schur_each = equations.common - np.swapaxes(equations.mixed, 1, 2) @ gain
+    schur = schur_each.sum(axis=0)
+    scores = -(equations.common_right - np.einsum("lap,la->lp", gain, equations.own_right))
+    step = np.linalg.solve(schur, scores.sum(axis=0))
+    own = np.linalg.solve(equations.own, equations.own_right[..., None])[..., 0]
+    own_steps = own + np.einsum("lap,p->la", gain, step)
+    return step, own_steps, scores, schur
+
+
+def _moved(reciprocal: Float, steps: Float, *, free_cell: bool) -> Float:
+    """Apply the steps of the lattices."""
+    if free_cell:
+        return reciprocal + steps.reshape(-1, 3, 3)
+    # Rotations by the vectors; q + w x q to first order.
+    angle = np.linalg.norm(steps, axis=1)
+    cross = np.cross(steps[:, None, :], np.eye(3)[None])
+    sine = np.sinc(angle / np.pi)[:, None, None]
+    versine = 0.5 * np.sinc(angle / (2 * np.pi))[:, None, None] ** 2
+    turned: Float = reciprocal + reciprocal @ (sine * cross + versine * cross @ cross)
+    return turned
+
+
+def _frames_about(ray: Float) -> Float:
+    """Give two unit vectors across each ray and the ray itself, as rows, shape (n, 3, 3)."""
+    across = np.cross(ray, np.array([0.0, 1.0, 0.0]))
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    return np.stack([across, np.cross(ray, across), ray], axis=1)
