@@ -48,7 +48,8 @@ def lattice_of(spots: Float, strategy: Any, target: Any) -> Float:
     for _ in range(_FITS if most else 0):
         indices = spots @ best.T
         near = (np.abs(indices - np.rint(indices)) < _INDEXED).all(axis=1)
-        best = np.linalg.lstsq(spots[near], np.rint(indices[near]), rcond=None)[0].T
+        fitted = np.linalg.lstsq(spots[near], np.rint(indices[near]), rcond=None)[0]
+        best = np.asarray(fitted.T, dtype=np.float64)
     return best
 
 

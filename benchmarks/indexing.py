@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -318,7 +319,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cells = Cells("indexing", options.budget_s)
     data = os.environ.get("AUTOSTEER_DATA")
-    tables = {
+    tables: dict[str, Callable[[], None]] = {
         "yields": lambda: yields(cells, options.frames),
         "false-accepts": lambda: false_accepts(cells, options.lists),
         "precision": lambda: precision(cells, options.frames),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autosteer.analysis.detectors import detector_of, mask_of
 from autosteer.analysis.indexing import Indexer
+from autosteer.analysis.quality import frame_quality
 from autosteer.analysis.results import (
     Shots,
     indexing_table,
@@ -124,7 +125,9 @@ class FrameAnalyser:
         measured = np.isfinite(spots.background_level)
         return {
             INDEXING.name: indexing_table(shots, lists, result, hit, measured),
-            QUALITY.name: quality_table(shots, spots),
+            QUALITY.name: quality_table(
+                shots, frame_quality(lists, result, spots.lists(spots.intensity)), result, spots
+            ),
             SPOTS.name: spot_table(shots, spots, q, result),
             LATTICES.name: lattice_table(shots, result),
         }
@@ -177,7 +180,7 @@ class SpotListAnalyser:
         Returns
         -------
         dict of str to pyarrow.RecordBatch
-            Tables ``indexing``, ``spots`` and ``lattices``.
+            Tables ``indexing``, ``quality``, ``spots`` and ``lattices``.
 
         Raises
         ------
@@ -193,6 +196,7 @@ class SpotListAnalyser:
         result = self._indexer.index(np.where(hit[:, None, None], frames, np.float32(np.nan)))
         return {
             INDEXING.name: indexing_table(shots, frames, result, hit, np.ones_like(hit)),
+            QUALITY.name: quality_table(shots, frame_quality(frames, result), result),
             SPOTS.name: spot_list_table(shots, frames, result),
             LATTICES.name: lattice_table(shots, result),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from autosteer.analysis._items import number_within
 from autosteer.analysis.indexing_result import IndexingResult
+from autosteer.analysis.quality import FrameQuality, resolution_limit
 from autosteer.analysis.spots import Spots
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, make_batch
 from autosteer.physics import cell_parameters
@@ -20,9 +21,6 @@ Bool = NDArray[np.bool_]
 
 CELL_COLUMNS = ("a", "b", "c", "alpha", "beta", "gamma")
 """Cell parameters by column."""
-
-# The outermost spots of a frame are left out where they are this share, and at least two.
-_OUTERMOST_SHARE = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,44 +40,6 @@ class Shots:
 
     def __len__(self) -> int:
         return len(self.pulse_ids)
-
-
-def resolution_limit(q: NDArray[Any]) -> Float:
-    """Return the resolution to which the spots of each frame reach.
-
-    Parameters
-    ----------
-    q : ndarray of float, shape (n_frames, n_spots, 3)
-        Scattering vectors, padded with NaN [1/angstrom].
-
-    Returns
-    -------
-    ndarray of float64, shape (n_frames,)
-        d of the outermost spot but for the outer 2 %, where these are at least two spots
-        [angstrom]; NaN without spots.
-
-    References
-    ----------
-    .. [1] T. A. White et al., Journal of Applied Crystallography 45, 335 (2012); the definition
-           is that of CrystFEL's peak resolution.
-
-    Examples
-    --------
-    >>> resolution_limit(np.array([[[0.0, 0.3, 0.0], [0.4, 0.0, -0.3], [np.nan] * 3]]))
-    array([2.])
-    """
-    n_frames, width = q.shape[:2]
-    length = np.linalg.norm(np.asarray(q, dtype=np.float64), axis=2)
-    count = np.isfinite(length).sum(axis=1)
-    left_out = count // _OUTERMOST_SHARE
-    left_out[left_out < 2] = 0
-    resolution = np.full(n_frames, np.nan)
-    some = np.flatnonzero(count)
-    if width and len(some):
-        # NaN sorts to the end, so that the longest of n stands at n - 1.
-        ordered = np.sort(length[some], axis=1)
-        resolution[some] = 1 / ordered[np.arange(len(some)), (count - 1 - left_out)[some]]
-    return resolution
 
 
 def indexing_table(
@@ -123,30 +83,42 @@ def indexing_table(
     return make_batch(INDEXING, columns)
 
 
-def quality_table(shots: Shots, spots: Spots) -> pa.RecordBatch:
+def quality_table(
+    shots: Shots, quality: FrameQuality, result: IndexingResult, spots: Spots | None = None
+) -> pa.RecordBatch:
     """Make the table ``quality``, one row per shot.
 
     Parameters
     ----------
     shots : Shots
         The shots.
-    spots : Spots
-        What the spot finder says of their frames.
+    quality : FrameQuality
+        Quality of their frames.
+    result : IndexingResult
+        What indexing found in them.
+    spots : Spots, optional
+        What the spot finder says of their frames; null for lists without frames.
 
     Returns
     -------
     pyarrow.RecordBatch
         The table.
     """
-    return make_batch(
-        QUALITY,
-        {
-            "pulse_id": shots.pulse_ids,
-            "timestamp": shots.timestamps,
+    parameters = cell_parameters(result.lattices)
+    columns: dict[str, Any] = {
+        "pulse_id": shots.pulse_ids,
+        "timestamp": shots.timestamps,
+        "n_lattices": result.n_lattices,
+        **{field.name: getattr(quality, field.name) for field in fields(quality)},
+        **dict(zip(CELL_COLUMNS, parameters.T, strict=True)),
+    }
+    if spots is not None:
+        columns |= {
             "background_level": spots.background_level,
             "saturated_fraction": spots.saturated_fraction,
-        },
-    )
+            "gain": spots.gain,
+        }
+    return make_batch(QUALITY, columns)
 
 
 def spot_table(

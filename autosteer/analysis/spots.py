@@ -13,6 +13,7 @@ from autosteer.analysis._background import BlockBackground, BlockLevels
 from autosteer.analysis._box_sums import boxes_above
 from autosteer.analysis._finder_options import FinderOptions
 from autosteer.analysis._gain import learn_gain
+from autosteer.analysis._items import number_within
 from autosteer.analysis._measurement import (
     LISTED_SIGMAS,
     StandingOut,
@@ -83,23 +84,22 @@ class Spots:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def lists(self, q: NDArray[Any]) -> Float:
-        """Arrange a vector per spot frame by frame, as the indexer takes them.
+    def lists(self, values: NDArray[Any]) -> Float:
+        """Arrange values of the spots frame by frame, as the indexer takes them.
 
         Parameters
         ----------
-        q : ndarray of float, shape (n, 3)
-            Scattering vector of each spot [1/angstrom].
+        values : ndarray of float, shape (n, ...)
+            Scattering vector of each spot [1/angstrom], or another value.
 
         Returns
         -------
-        ndarray of float32, shape (n_frames, n_spots, 3)
-            The vectors of each frame, padded with NaN [1/angstrom].
+        ndarray of float32, shape (n_frames, n_spots, ...)
+            The values of each frame, padded with NaN.
         """
-        width = int(self.n_spots.max(initial=0))
-        lists = np.full((len(self.n_spots), width, 3), np.nan, dtype=np.float32)
-        rank = np.arange(len(self)) - np.searchsorted(self.frame, self.frame, side="left")
-        lists[self.frame, rank] = q
+        shape = (len(self.n_spots), int(self.n_spots.max(initial=0)), *values.shape[1:])
+        lists = np.full(shape, np.nan, dtype=np.float32)
+        lists[self.frame, number_within(self.frame)] = values
         return lists
 
 

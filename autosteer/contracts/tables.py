@@ -146,6 +146,21 @@ INDEXING = shot_kind(
 QUALITY = shot_kind(
     "quality",
     [
+        column("n_spots", _U4, "1", "Bragg spots found"),
+        column("indexed_fraction", _F4, "1", "spots on lattices over all spots"),
+        column("n_lattices", _U4, "1", "lattices found"),
+        column("resolution_angstrom", _F4, "angstrom", "d of the outermost spots"),
+        column("resolution_robust_angstrom", _F4, "angstrom", "d beyond which a tenth lies"),
+        column("rmsd", _F4, "1/angstrom", "rms distance of spots from lattice points"),
+        *(
+            column(name, _F4, unit, f"cell parameter {name} of the best lattice")
+            for names, unit in ((("a", "b", "c"), "angstrom"), (("alpha", "beta", "gamma"), "deg"))
+            for name in names
+        ),
+        column("mosaicity_deg", _F4, "deg", "excitation errors taken as mosaicity"),
+        column("falloff_b_angstrom2", _F4, "angstrom^2", "apparent B factor of the spots"),
+        column("asymmetry", _F4, "1", "0: spots all around the beam, 1: all on one side"),
+        column("gain", _F4, "detector counts", "counts of a photon, learned from the noise"),
         column("background_level", _F4, "detector counts", "median background of the frame"),
         column("saturated_fraction", _F4, "1", "saturated over usable pixels"),
     ],

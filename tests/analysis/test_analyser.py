@@ -128,7 +128,7 @@ def test_spot_lists_become_tables() -> None:
     analyser = make_analyser(analysis(detector=None), "spot_lists")
     assert isinstance(analyser, SpotListAnalyser)
     tables = analyser.analyse(stills.q, *ids(4))
-    assert set(tables) == {"indexing", "spots", "lattices"}
+    assert set(tables) == {"indexing", "quality", "spots", "lattices"}
     rows = tables["indexing"].to_pydict()
     assert rows["n_spots"] == [40, 6, 40, 0]
     assert rows["hit"] == rows["indexed"] == [True, False, True, False]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from autosteer.analysis.indexing_result import FoundLattices, IndexingResult
+from autosteer.analysis.quality import frame_quality
 from autosteer.analysis.results import (
     Shots,
     indexing_table,
     lattice_table,
     quality_table,
-    resolution_limit,
     spot_list_table,
     spot_table,
 )
@@ -122,9 +122,13 @@ def test_spots_and_quality_of_frames() -> None:
     assert rows["q_z"] == [2, 5, 8]
     assert rows["lattice"] == [0, 1, None]
     assert rows["k"] == [2, 5, None]
-    quality = quality_table(SHOTS, spots)
+    quality = quality_table(SHOTS, frame_quality(lists(), result()), result(), spots)
     assert quality.schema.equals(QUALITY.schema)
     assert quality.column("background_level").to_pylist()[:2] == [5.0, 6.0]
+    assert quality.column("n_spots").to_pylist() == [3, 1, 0]
+    assert quality.column("n_lattices").to_pylist() == [2, 0, 0]
+    assert quality.column("indexed_fraction").to_pylist()[:2] == [1.0, 0.0]
+    assert quality.column("b").to_pylist()[0] == 40.0
     assert np.isnan(quality.column("saturated_fraction")[1].as_py())
 
 
@@ -143,14 +147,3 @@ def test_no_shots_give_empty_tables() -> None:
     assert indexing_table(nobody, np.empty((0, 0, 3)), nothing, none, none).num_rows == 0
     assert spot_list_table(nobody, np.empty((0, 0, 3)), nothing).num_rows == 0
     assert lattice_table(nobody, nothing).num_rows == 0
-
-
-@pytest.mark.parametrize(("n_spots", "left_out"), [(1, 0), (49, 0), (99, 0), (100, 2), (250, 5)])
-def test_resolution_leaves_out_the_outermost_fiftieth(n_spots: int, left_out: int) -> None:
-    length = np.linspace(0.1, 0.5, n_spots)
-    q = np.full((1, 260, 3), np.nan)
-    order = np.random.default_rng(0).permutation(260)[:n_spots]
-    q[0, order] = length[:, None] * np.array([0.6, 0.0, -0.8])
-    expected = 1 / np.sort(length)[-1 - left_out]
-    assert resolution_limit(q)[0] == pytest.approx(expected)
-    assert np.isnan(resolution_limit(np.full((2, 5, 3), np.nan))).all()
