@@ -134,7 +134,7 @@ def test_spot_lists_become_tables() -> None:
     assert rows["hit"] == rows["indexed"] == [True, False, True, False]
     assert tables["spots"].num_rows == 86
     empty = analyser.analyse(stills.q[:0], *ids(0))
-    assert [table.num_rows for table in empty.values()] == [0, 0, 0]
+    assert [table.num_rows for table in empty.values()] == [0, 0, 0, 0]
 
 
 def test_what_cannot_be_analysed_is_said() -> None:
