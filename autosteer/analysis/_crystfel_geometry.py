@@ -132,7 +132,7 @@ def wavelength_of(geometry: CrystfelGeometry, read: ReadNumbers | None) -> Float
 
 
 def bad_regions(geometry: CrystfelGeometry, detector: Detector, cuts: PanelCuts) -> Bool:
-    """Mark the pixels that bad regions and panels without use rule out.
+    """Mark the pixels that bad regions, masked edges and panels without use rule out.
 
     Parameters
     ----------
@@ -181,8 +181,15 @@ def bad_regions(geometry: CrystfelGeometry, detector: Detector, cuts: PanelCuts)
         if chosen is not None:
             region = region & (panel == list(geometry.panels).index(chosen))
         bad |= region
-    for index, values in enumerate(geometry.panels.values()):
+    for index, (name, values) in enumerate(geometry.panels.items()):
         bad[index] |= values.get("no_index", "0") not in {"0", "false"}
+        edge = int(geometry.number(name, "mask_edge_pixels", "0"))
+        n_slow, n_fast = cuts.sizes[index]
+        at_slow, at_fast = np.ogrid[: bad.shape[1], : bad.shape[2]]
+        depth = np.minimum(
+            np.minimum(at_slow, n_slow - 1 - at_slow), np.minimum(at_fast, n_fast - 1 - at_fast)
+        )
+        bad[index] |= depth < edge
     return bad
 
 

@@ -20,7 +20,7 @@ _PANEL_KEYS = re.compile(
     r"min_fs|max_fs|min_ss|max_ss|corner_x|corner_y|fs|ss|res|clen|coffset|data|dim\d|no_index|"
     r"max_adu|adu_per_eV|adu_per_photon|mask|mask_file|mask_good|mask_bad|saturation_map|"
     r"saturation_map_file|mask\d_(data|file|goodbits|badbits)|mask_edge_pixels|"
-    r"flag_(lessthan|morethan|equal)|badrow_direction|rail_[xyz]|clen_for_centering|integr_radius"
+    r"flag_(lessthan|morethan|equal)|badrow_direction|rail_[xyz]|clen_for_centering|integr_radius|peak_sep"
 )
 _GLOBAL_KEYS = re.compile(
     r"photon_energy|photon_energy_bandwidth|photon_energy_scale|wavelength|electron_voltage|"

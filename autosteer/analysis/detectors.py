@@ -159,3 +159,26 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Bool:
         )
     good: Bool = mask.astype(np.bool_)
     return good
+
+
+def write_mask(path: Path, good: Bool) -> None:
+    """Write a mask to an NPY file, as `read_mask` reads it.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; it must end in .npy.
+    good : ndarray of bool, shape (n_panels, n_slow, n_fast)
+        True where a pixel is good.
+
+    Raises
+    ------
+    AnalysisError
+        If the file has another ending or cannot be written.
+    """
+    if path.suffix != ".npy":
+        raise AnalysisError(f"{path}: a mask is an NPY file: let its name end in .npy")
+    try:
+        np.save(path, good)
+    except OSError as error:
+        raise AnalysisError(f"{path}: cannot write the mask ({error.strerror})") from error

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from autosteer.analysis import _hdf5_frames
 from autosteer.analysis._crystfel_geometry import bad_regions, panels_of, wavelength_of
-from autosteer.analysis._crystfel_text import CrystfelGeometry, ReadNumbers, parse_geometry
+from autosteer.analysis._crystfel_masks import stored_masks
+from autosteer.analysis._crystfel_text import ReadNumbers, parse_geometry
 from autosteer.analysis._dxtbx_geometry import as_dxtbx, read_dxtbx
 from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.analysis._nexus_geometry import holds_geometry, read_nexus
 from autosteer.contracts import FrameError
-from autosteer.physics import PanelCuts
 
 __all__ = ["FileGeometry", "describes_itself", "read_geometry", "write_geometry"]
 
@@ -117,65 +117,19 @@ def _read_crystfel(path: Path, frames_path: Path | None) -> FileGeometry:
 
     detector, cuts = panels_of(geometry, read=read)
     good = detector.on_panels() & ~bad_regions(geometry, detector, cuts)
-    good &= _stored_mask(geometry, path, frames_path, cuts)
+    good &= stored_masks(geometry, path, frames_path, cuts)
     highest = [
         geometry.number(name, "max_adu")
         for name, values in geometry.panels.items()
         if "max_adu" in values
     ]
+    name = geometry.common("data")
     return FileGeometry(
         detector,
         wavelength_of(geometry, read),
         cuts,
         mask=good,
         saturation=min(highest, default=None),
-        dataset=_dataset(geometry),
+        # A name with a placeholder stands for many datasets.
+        dataset=None if name is None or "%" in name else name,
     )
-
-
-def _dataset(geometry: CrystfelGeometry) -> str | None:
-    """Name the frames' dataset, where the geometry names one."""
-    name = geometry.common("data")
-    return None if name is None or "%" in name else name
-
-
-def _stored_mask(
-    geometry: CrystfelGeometry, path: Path, frames_path: Path | None, cuts: PanelCuts
-) -> NDArray[np.bool_]:
-    """Read the mask that the geometry points to, panel by panel."""
-    name = geometry.common("mask") or geometry.common("mask0_data")
-    if name is None:
-        return np.ones(cuts.panels_shape, dtype=np.bool_)
-    file = geometry.common("mask_file") or geometry.common("mask0_file")
-    stored_in = frames_path if file is None else path.parent / file
-    if stored_in is None:
-        raise FrameError(
-            f"{path}: its mask '{name}' is in the frames' file, and there are none: save the mask "
-            "by itself and name it, or take the line out"
-        )
-    values = _hdf5_frames.read_numbers(stored_in, name)
-    shape = (1,) * (3 - values.ndim) + values.shape
-    if len(shape) != 3 or not cuts.fit((shape[0], shape[1], shape[2])):
-        raise FrameError(
-            f"{stored_in}: the mask '{name}' has the shape {values.shape}, the panels of {path} "
-            f"need {cuts.least_shape} (panels, slow, fast)"
-        )
-    bits = values.reshape(shape).astype(np.int64)
-    good_bits, bad_bits = (_bits(geometry, kind) for kind in ("good", "bad"))
-    return cuts.cut(((bits & good_bits) == good_bits) & ((bits & bad_bits) == 0))
-
-
-def _bits(geometry: CrystfelGeometry, kind: str) -> int:
-    """Read which bits of the mask must be set, or must not."""
-    text = (
-        geometry.settings.get(f"mask_{kind}")
-        or geometry.common(f"mask_{kind}")
-        or geometry.common(f"mask0_{kind}bits")
-        or "0"
-    )
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise FrameError(
-            f"{geometry.where}: 'mask_{kind}' is no hexadecimal number: {text}"
-        ) from None

@@ -10,6 +10,7 @@ from autosteer.cli.doctor import doctor
 from autosteer.cli.find_spots import find_spots
 from autosteer.cli.index import index
 from autosteer.cli.ioc import ioc
+from autosteer.cli.make_mask import make_mask
 from autosteer.cli.policy import policy
 from autosteer.cli.recorder import recorder
 from autosteer.cli.replay import replay
@@ -60,7 +61,7 @@ def options(
 for command in (run, replay, report, doctor):
     app.command(rich_help_panel="Experiments")(command)
 app.add_typer(config.app, name="config", rich_help_panel="Experiments")
-for analysis in (find_spots, index, calibrate_geometry):
+for analysis in (find_spots, make_mask, index, calibrate_geometry):
     app.command(rich_help_panel="Analysis")(analysis)
 for process in (ioc, source, worker, recorder, policy):
     app.command(rich_help_panel="Processes of a run, each by itself")(process)

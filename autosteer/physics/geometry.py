@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
+_AXIS_TOLERANCE = 0.01
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detector:
@@ -26,7 +28,8 @@ class Detector:
     origin_mm : ndarray of float64, shape (n_panels, 3)
         Centre of each panel's pixel (0, 0) from the sample [mm].
     slow_axis, fast_axis : ndarray of float64, shape (n_panels, 3)
-        Unit vectors along which the pixel indices grow.
+        Unit vectors along which the pixel indices grow; refined ones may be a little longer or
+        shorter, and not quite at right angles.
     pixel_size_mm : float
         Edge of the square pixels [mm].
     panel_shape : (int, int)
@@ -56,7 +59,7 @@ class Detector:
                 raise ValueError(f"{name} has shape {shape}: expected ({n_panels}, 3)")
         for name in ("slow_axis", "fast_axis"):
             norms = np.linalg.norm(getattr(self, name), axis=1)
-            if not np.allclose(norms, 1.0, atol=1e-3):
+            if not np.allclose(norms, 1.0, atol=_AXIS_TOLERANCE):
                 raise ValueError(f"{name} holds vectors of length {norms.min()} to {norms.max()}")
         if not self.pixel_size_mm > 0:
             raise ValueError(f"pixel_size_mm is {self.pixel_size_mm}: it must be positive")
@@ -205,11 +208,11 @@ class Detector:
             # Solve origin + s * slow + f * fast = t * ray, for all rays at once.
             normal = np.cross(self.fast_axis[index], self.slow_axis[index])
             along = rays @ normal
+            axes = np.stack([self.slow_axis[index], self.fast_axis[index]]) * self.pixel_size_mm
             with np.errstate(divide="ignore", invalid="ignore"):
                 scale = (self.origin_mm[index] @ normal) / along
                 offset = rays * scale[:, None] - self.origin_mm[index]
-            s = offset @ self.slow_axis[index] / self.pixel_size_mm
-            f = offset @ self.fast_axis[index] / self.pixel_size_mm
+                s, f = (offset @ np.linalg.pinv(axes)).T
             inside = (
                 (scale > 0)
                 & (s >= -0.5)

@@ -145,6 +145,40 @@ def test_crystfel_takes_values_from_the_frames(tmp_path: Path) -> None:
         read_geometry(path)
 
 
+def test_masks_of_their_own_files_are_joined(tmp_path: Path) -> None:
+    for number, place in ((0, (3, 4)), (2, (5, 6))):
+        mask = np.ones(SLAB, np.uint8)
+        mask[place] = 0
+        with h5py.File(tmp_path / f"mask{number}.h5", "w") as file:
+            file["good"] = mask
+            file["by_frame"] = np.ones((4, *SLAB), np.uint8)
+            file["small"] = mask[:20]
+    fields = {
+        f"mask{n}_{key}": value
+        for n in (0, 2)
+        for key, value in (("file", f"mask{n}.h5"), ("data", "/good"), ("goodbits", "0x1"))
+    }
+    geometry = read_geometry(write_crystfel(tmp_path / "a.geom", **fields))
+    assert geometry.mask is not None
+    assert np.argwhere(~geometry.mask[0]).tolist() == [[3, 4], [5, 6]]
+    for name, value, message in (
+        ("mask2_data", "/by_frame", "holds 4 masks, one for each frame"),
+        ("mask2_data", "/small", r"shape \(20, 100\), the panels need \(1, 56, 100\)"),
+        ("mask2_data", "/absent", "no mask of whole numbers at '/absent'"),
+        ("mask2_file", "absent.h5", r"absent\.h5: cannot read the mask"),
+        ("mask2_goodbits", "some", "'goodbits' of mask 2 is no hexadecimal number: some"),
+    ):
+        with pytest.raises(FrameError, match=message):
+            read_geometry(write_crystfel(tmp_path / "a.geom", **{**fields, name: value}))
+
+
+def test_edges_are_masked(tmp_path: Path) -> None:
+    geometry = read_geometry(write_crystfel(tmp_path / "a.geom", mask_edge_pixels="2"))
+    assert geometry.mask is not None
+    assert geometry.mask.sum() == (SIZES - 4).prod(axis=1).sum()
+    assert geometry.mask[1, 2:28, 2:38].all()
+
+
 def test_a_stack_of_modules_is_cut_by_its_numbers(tmp_path: Path) -> None:
     lines = [
         "clen = 0.1\nres = 10000\nphoton_energy = 9500\ndim0 = %\ndim2 = ss\ndim3 = fs",

@@ -26,6 +26,7 @@ COMMANDS = [
     "doctor",
     "config",
     "find-spots",
+    "make-mask",
     "index",
     "ioc",
     "source",

@@ -37,6 +37,19 @@ def test_a_pixel_projects_back_onto_itself(
     assert np.isclose(back_fast[0], fast, atol=1e-6)
 
 
+def test_skewed_axes_project_exactly() -> None:
+    detector = Detector(
+        origin_mm=np.array([[-40.0, -20.0, 80.0]]),
+        slow_axis=np.array([[0.004, 1.003, 0.0]]),
+        fast_axis=np.array([[0.997, 0.005, 0.001]]),
+        pixel_size_mm=0.1,
+        panel_shape=(400, 800),
+    )
+    q = detector.scattering_vectors([0], [333.3], [777.7], WAVELENGTH)
+    _, slow, fast = detector.project(q + np.array([0, 0, 1 / WAVELENGTH]))
+    assert [slow[0], fast[0]] == pytest.approx([333.3, 777.7], abs=1e-6)
+
+
 def test_the_beam_centre_scatters_nowhere_and_braggs_law_holds() -> None:
     detector = Detector.flat((1000, 1000), 0.075, 80.0, (500.0, 500.0))
     q = detector.scattering_vectors([0, 0], [500.0, 500.0], [500.0, 900.0], WAVELENGTH)
