@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from autosteer.analysis._devices import usable_device
 from autosteer.analysis._free_lattices import lattices_from_vectors
 from autosteer.analysis._items import checked_spot_lists
 from autosteer.analysis._vector_search import repeating_vectors
@@ -40,6 +41,8 @@ _TOLERANCES = (0.04, 0.03, 0.02)
 # A further form is looked for in so many frames that the others leave.
 _FEWEST_FRAMES = 5
 _MAX_FORMS = 3
+# What fits fewer frames, fits them by chance.
+_FEWEST_OF_A_FORM = 3
 # Natural logarithm of odds that nobody needs to doubt.
 _SURE_LOG_ODDS = 20.0
 
@@ -94,9 +97,8 @@ class CellSearch:
         if not self.forms:
             return False
         first = self.forms[0]
-        return len(first.frames) >= max(_FEWEST_FRAMES, self.n_frames / 2) and (
-            first.log_odds >= _SURE_LOG_ODDS
-        )
+        many = len(first.frames) >= max(_FEWEST_FRAMES, self.n_frames / 2)
+        return many and first.log_odds >= _SURE_LOG_ODDS
 
 
 def find_cell(
@@ -131,7 +133,8 @@ def find_cell(
     Raises
     ------
     AnalysisError
-        If `q` has another shape, an option is out of range, or no frame has spots enough.
+        If `q` has another shape, an option is out of range, the device does not exist, or no frame
+        has spots enough.
 
     Notes
     -----
@@ -141,6 +144,7 @@ def find_cell(
     evidence stays. A multiple of the cell loses by its volume, a part of it by the spots that it
     misses.
     """
+    usable_device(device)
     lists = checked_spot_lists(q)
     if not 5 <= shortest_angstrom < longest_angstrom <= 1000:
         raise AnalysisError(
@@ -182,6 +186,7 @@ def find_cell(
     evidence = np.stack([_evidence_by_frame(lists, form.niggli.basis(), device) for form in forms])
     owner = np.where((evidence > 0).any(axis=0), evidence.argmax(axis=0), -1)
     forms = [replace(form, frames=frames[owner == which]) for which, form in enumerate(forms)]
+    forms = [form for form in forms if len(form.frames) >= _FEWEST_OF_A_FORM]
     forms.sort(key=lambda form: len(form.frames), reverse=True)
     return CellSearch(tuple(forms), len(frames))
 
@@ -237,12 +242,13 @@ def _agreed_form(
 ) -> CrystalForm | None:
     """Find the cell of highest evidence; frames are numbered within the lists."""
     candidates = _candidates(basis, score)
-    evidence = [_evidence_by_frame(lists, one, device).sum() for one in candidates]
+    evidence = [float(_evidence_by_frame(lists, one, device).sum()) for one in candidates]
     order = np.argsort(evidence)[::-1]
     if not len(order) or evidence[order[0]] <= 0:
         return None
     runner_up = max(evidence[order[1]], 0.0) if len(order) > 1 else 0.0
-    return _refined(lists, candidates[order[0]], evidence[order[0]] - runner_up, device)
+    log_odds = float(evidence[order[0]] - runner_up)
+    return _refined(lists, candidates[order[0]], log_odds, device)
 
 
 def _candidates(basis: Float, score: Float) -> list[Float]:

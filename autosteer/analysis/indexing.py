@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from autosteer.analysis._devices import usable_device
 from autosteer.analysis._directions import DirectionSearch, half_sphere
 from autosteer.analysis._items import checked_spot_lists
 from autosteer.analysis._mixture import LatticeFit, LatticeModel, ray_directions
@@ -148,12 +149,7 @@ class Indexer:
         ):
             if not low <= value <= high:
                 raise AnalysisError(f"{name} is {value}: it must lie within [{low}, {high}]")
-        try:
-            self._device = torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            raise AnalysisError(
-                f"device '{device}' cannot be used ({error}): 'cpu' always can"
-            ) from error
+        self._device = usable_device(device)
         self.cell = cell
         self.cell_tolerance = cell_tolerance
         self.min_spots = min_spots

@@ -144,6 +144,29 @@ def lattices_of_lists(
         yield LatticeBatch(path, first, n_spots, indexer.index(q))
 
 
+def joined_lists(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Put spot lists of different lengths behind each other.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray of float32, shape (n_frames, n_spots, 3)
+        Scattering vectors, padded with NaN [1/angstrom].
+
+    Returns
+    -------
+    ndarray of float32, shape (all frames, most spots, 3)
+        All lists.
+    """
+    n_frames = sum(len(part) for part in parts)
+    width = max((part.shape[1] for part in parts), default=0)
+    joined = np.full((n_frames, width, 3), np.nan, dtype=np.float32)
+    first = 0
+    for part in parts:
+        joined[first : first + len(part), : part.shape[1]] = part
+        first += len(part)
+    return joined
+
+
 def geometry_of_frames(
     source: FrameSource,
     *,

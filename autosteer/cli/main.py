@@ -7,6 +7,7 @@ import typer
 from autosteer.cli import config
 from autosteer.cli.calibrate_geometry import calibrate_geometry
 from autosteer.cli.doctor import doctor
+from autosteer.cli.find_cell import find_cell
 from autosteer.cli.find_spots import find_spots
 from autosteer.cli.index import index
 from autosteer.cli.ioc import ioc
@@ -61,7 +62,7 @@ def options(
 for command in (run, replay, report, doctor):
     app.command(rich_help_panel="Experiments")(command)
 app.add_typer(config.app, name="config", rich_help_panel="Experiments")
-for analysis in (find_spots, make_mask, index, calibrate_geometry):
+for analysis in (find_spots, make_mask, index, find_cell, calibrate_geometry):
     app.command(rich_help_panel="Analysis")(analysis)
 for process in (ioc, source, worker, recorder, policy):
     app.command(rich_help_panel="Processes of a run, each by itself")(process)
