@@ -38,10 +38,11 @@ _POSITION_SIGMA = 7e-4
 _SAME_CELL = 0.03
 _N_CANDIDATES = 8
 _TOLERANCES = (0.04, 0.03, 0.02)
+_NEARLY = 0.03
 # A further form is looked for in so many frames that the others leave.
 _FEWEST_FRAMES = 5
 _MAX_FORMS = 3
-# What fits fewer frames, fits them by chance.
+# What fits fewer frames may fit them by chance, unless the odds say otherwise.
 _FEWEST_OF_A_FORM = 3
 # Natural logarithm of odds that nobody needs to doubt.
 _SURE_LOG_ODDS = 20.0
@@ -61,6 +62,9 @@ class CrystalForm:
         Standard deviation of the mean of a, b, c [angstrom], alpha, beta, gamma [deg].
     niggli : UnitCell
         Reduced cell, as measured.
+    nearly : UnitCell or None
+        Conventional cell of a higher symmetry that is only nearly there: the true one, perhaps,
+        where the geometry of the detector is not quite right.
     frames : ndarray of int64, shape (n,)
         Frames with a lattice of this form.
     log_odds : float
@@ -72,6 +76,7 @@ class CrystalForm:
     system: str
     cell_sigma: Float
     niggli: UnitCell
+    nearly: UnitCell | None
     frames: NDArray[np.int64]
     log_odds: float
 
@@ -173,7 +178,7 @@ def find_cell(
         shares.next()
     left = np.arange(len(frames))
     forms: list[CrystalForm] = []
-    while len(left) >= _FEWEST_FRAMES and len(forms) < _MAX_FORMS:
+    while len(left) >= (_FEWEST_FRAMES if forms else 1) and len(forms) < _MAX_FORMS:
         form = _agreed_form(lists[left], basis[left], score[left], device)
         if form is None:
             break
@@ -186,7 +191,12 @@ def find_cell(
     evidence = np.stack([_evidence_by_frame(lists, form.niggli.basis(), device) for form in forms])
     owner = np.where((evidence > 0).any(axis=0), evidence.argmax(axis=0), -1)
     forms = [replace(form, frames=frames[owner == which]) for which, form in enumerate(forms)]
-    forms = [form for form in forms if len(form.frames) >= _FEWEST_OF_A_FORM]
+    forms = [
+        form
+        for form in forms
+        if len(form.frames) >= _FEWEST_OF_A_FORM
+        or (len(form.frames) and form.log_odds >= _SURE_LOG_ODDS)
+    ]
     forms.sort(key=lambda form: len(form.frames), reverse=True)
     return CellSearch(tuple(forms), len(frames))
 
@@ -301,7 +311,7 @@ def _refined(
         # All are in one setting, that nearest to the cell given: their metrics can be averaged.
         metric = np.median(result.all_lattices @ result.all_lattices.transpose(0, 2, 1), axis=0)
         basis = np.asarray(np.linalg.cholesky(metric), dtype=np.float64)
-    lattice = bravais_lattice(basis)
+    lattice, nearly = bravais_lattice(basis), bravais_lattice(basis, _NEARLY)
     to_conventional = np.rint(lattice.basis @ np.linalg.inv(basis))
     parameters = cell_parameters(to_conventional @ result.all_lattices)
     spread = 1.4826 * np.median(np.abs(parameters - np.median(parameters, axis=0)), axis=0)
@@ -312,6 +322,7 @@ def _refined(
         lattice.system,
         sigma,
         UnitCell.from_basis(niggli_basis(basis)),
+        nearly.cell if nearly.system != lattice.system else None,
         result.frame_index,
         log_odds,
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from autosteer.analysis.cell_search import CellSearch, CrystalForm
     from autosteer.cli._frame_reader import FrameReader
+    from autosteer.physics import UnitCell
 
 
 def find_cell(
@@ -130,9 +131,16 @@ def _describe(form: CrystalForm) -> dict[str, Any]:
         "cell": [*form.cell.lengths, *form.cell.angles],
         "cell_sigma": form.cell_sigma.tolist(),
         "niggli": [*form.niggli.lengths, *form.niggli.angles],
+        "nearly": None if form.nearly is None else _option(form.nearly),
         "n_frames": len(form.frames),
         "log_odds": form.log_odds,
     }
+
+
+def _option(cell: UnitCell) -> str:
+    """Write a cell as the option ``--cell`` takes it."""
+    values = ",".join(f"{value:.2f}" for value in (*cell.lengths, *cell.angles))
+    return f"{values},{cell.centering}"
 
 
 def _print_json(search: CellSearch) -> None:
@@ -168,7 +176,8 @@ def _print_table(search: CellSearch) -> None:
             f"{form.log_odds:.0f}",
         )
     wide_console().print(table)
-    first = search.forms[0].cell
-    option = ",".join(f"{value:.2f}" for value in (*first.lengths, *first.angles))
+    for number, form in enumerate(search.forms):
+        if form.nearly is not None:
+            print_line(f"form {number + 1} is nearly of higher symmetry: {_option(form.nearly)}")
     sure = "sure" if search.is_sure else "not sure: give more frames, or compare with what is known"
-    print_line(f"{sure}; autosteer index ... --cell {option},{first.centering}")
+    print_line(f"{sure}; autosteer index ... --cell {_option(search.forms[0].cell)}")
