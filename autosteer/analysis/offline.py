@@ -248,7 +248,7 @@ def spot_columns(found: Sequence[SpotBatch]) -> dict[str, NDArray[Any]]:
     dict of str to ndarray
         Columns ``path``, ``frame`` and those of `Spots` that are per spot.
     """
-    names = ("panel", "slow_px", "fast_px", "intensity", "sigma", "n_pixels", "peak_snr")
+    names = ("panel", "slow_px", "fast_px", "intensity", "sigma", "n_pixels", "peak_snr", "snr")
     columns: dict[str, NDArray[Any]] = {
         "path": np.repeat([str(one.path) for one in found], [len(one.spots) for one in found]),
         "frame": np.concatenate([one.first_frame + one.spots.frame for one in found]),

@@ -84,6 +84,30 @@ class Spots:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def of_frame(self, number: int) -> Spots:
+        """Return the spots of one frame alone, as its frame 0.
+
+        Parameters
+        ----------
+        number : int
+            The frame.
+
+        Returns
+        -------
+        Spots
+            Its spots.
+        """
+        here = self.frame == number
+        per_frame = ("n_spots", "background_level", "saturated_fraction", "gain")
+        chosen: dict[str, Any] = {
+            field.name: getattr(self, field.name)[
+                slice(number, number + 1) if field.name in per_frame else here
+            ]
+            for field in fields(self)
+        }
+        chosen["frame"] = np.zeros(int(here.sum()), dtype=np.int64)
+        return Spots(**chosen)
+
     def lists(self, values: NDArray[Any]) -> Float:
         """Arrange values of the spots frame by frame, as the indexer takes them.
 

@@ -76,3 +76,34 @@ def test_bad_input_is_one_line_and_code_2(frames: Path, arguments: list[str], me
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not result.stdout
+
+
+def test_a_picture_is_drawn_where_it_says(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run.invoke(app, [str(frames), "--dataset", "images", "--show"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == "wrote run-frame2-spots.png"
+    assert (tmp_path / "run-frame2-spots.png").read_bytes().startswith(b"\x89PNG")
+    chosen = run.invoke(app, [str(frames), "--show", "--show-frame", "0", "--json"])
+    assert json.loads(chosen.stdout)["pictures"] == ["run-frame0-spots.png"]
+    missing = run.invoke(app, [str(frames), "--show", "--show-frame", "3"])
+    assert missing.exit_code == 2
+    assert "has no frame 3: --show-frame counts from 0 to 2" in missing.stderr
+
+
+def test_rings_are_told_where_the_geometry_is_known(frames: Path, tmp_path: Path) -> None:
+    geometry = ["--distance-mm", "50", "--pixel-um", "200", "--wavelength", "1.3"]
+    geometry += ["--beam-center", "63.5,63.5"]
+    out = tmp_path / "spots.npz"
+    result = run.invoke(app, [str(frames), *geometry, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["file", "frame", "spots", "background", "on", "rings"]
+    assert lines[1].split()[-2:] == ["0", "%"]
+    with np.load(out) as columns:
+        assert columns["on_ring"].tolist() == columns["on_ice"].tolist() == [False] * 3
+        assert columns["snr"].min() > 5
+    without = run.invoke(app, [str(frames), "--json"])
+    assert json.loads(without.stdout)["frames"][0]["ring_score"] is None
