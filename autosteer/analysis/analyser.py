@@ -12,6 +12,7 @@ from autosteer.analysis.detectors import detector_of, mask_of
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.quality import frame_quality
 from autosteer.analysis.results import (
+    FrameFindings,
     Shots,
     indexing_table,
     lattice_table,
@@ -19,6 +20,7 @@ from autosteer.analysis.results import (
     spot_list_table,
     spot_table,
 )
+from autosteer.analysis.rings import spots_on_rings
 from autosteer.analysis.spots import FindsSpots, SpotFinder
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, AnalysisError, FrameError
 from autosteer.contracts.experiment import Analysis
@@ -119,6 +121,7 @@ class FrameAnalyser:
         q = self._detector.scattering_vectors(
             spots.panel, spots.slow_px, spots.fast_px, self._wavelength_angstrom
         )
+        rings = spots_on_rings(spots, q)
         lists = spots.lists(q)
         hit = spots.n_spots >= self._min_spots_hit
         result = self._indexer.index(np.where(hit[:, None, None], lists, np.float32(np.nan)))
@@ -126,9 +129,12 @@ class FrameAnalyser:
         return {
             INDEXING.name: indexing_table(shots, lists, result, hit, measured),
             QUALITY.name: quality_table(
-                shots, frame_quality(lists, result, spots.lists(spots.intensity)), result, spots
+                shots,
+                frame_quality(lists, result, spots.lists(spots.intensity)),
+                result,
+                FrameFindings(spots, rings),
             ),
-            SPOTS.name: spot_table(shots, spots, q, result),
+            SPOTS.name: spot_table(shots, spots, q, result, rings),
             LATTICES.name: lattice_table(shots, result),
         }
 

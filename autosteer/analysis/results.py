@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autosteer.analysis._items import number_within
 from autosteer.analysis.indexing_result import IndexingResult
 from autosteer.analysis.quality import FrameQuality, resolution_limit
+from autosteer.analysis.rings import RingSpots
 from autosteer.analysis.spots import Spots
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, make_batch
 from autosteer.physics import cell_parameters
@@ -40,6 +41,22 @@ class Shots:
 
     def __len__(self) -> int:
         return len(self.pulse_ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameFindings:
+    """What the spot finder saw on frames.
+
+    Parameters
+    ----------
+    spots : Spots
+        Spots, background and saturation.
+    rings : RingSpots
+        Which of the spots lie on rings.
+    """
+
+    spots: Spots
+    rings: RingSpots
 
 
 def indexing_table(
@@ -84,7 +101,10 @@ def indexing_table(
 
 
 def quality_table(
-    shots: Shots, quality: FrameQuality, result: IndexingResult, spots: Spots | None = None
+    shots: Shots,
+    quality: FrameQuality,
+    result: IndexingResult,
+    findings: FrameFindings | None = None,
 ) -> pa.RecordBatch:
     """Make the table ``quality``, one row per shot.
 
@@ -96,8 +116,8 @@ def quality_table(
         Quality of their frames.
     result : IndexingResult
         What indexing found in them.
-    spots : Spots, optional
-        What the spot finder says of their frames; null for lists without frames.
+    findings : FrameFindings, optional
+        What takes pixels to know; null for lists without frames.
 
     Returns
     -------
@@ -112,17 +132,18 @@ def quality_table(
         **{field.name: getattr(quality, field.name) for field in fields(quality)},
         **dict(zip(CELL_COLUMNS, parameters.T, strict=True)),
     }
-    if spots is not None:
+    if findings is not None:
         columns |= {
-            "background_level": spots.background_level,
-            "saturated_fraction": spots.saturated_fraction,
-            "gain": spots.gain,
+            "ring_score": findings.rings.ring_score,
+            "background_level": findings.spots.background_level,
+            "saturated_fraction": findings.spots.saturated_fraction,
+            "gain": findings.spots.gain,
         }
     return make_batch(QUALITY, columns)
 
 
 def spot_table(
-    shots: Shots, spots: Spots, q: NDArray[Any], result: IndexingResult
+    shots: Shots, spots: Spots, q: NDArray[Any], result: IndexingResult, rings: RingSpots
 ) -> pa.RecordBatch:
     """Make the table ``spots``, one row per spot.
 
@@ -136,6 +157,8 @@ def spot_table(
         Scattering vector of each spot [1/angstrom].
     result : IndexingResult
         What indexing found in the lists of these spots.
+    rings : RingSpots
+        Which of the spots lie on rings.
 
     Returns
     -------
@@ -153,6 +176,8 @@ def spot_table(
             "intensity": spots.intensity,
             "sigma": spots.sigma,
             "n_pixels": spots.n_pixels,
+            "snr": spots.snr,
+            "on_ring": rings.on_ring,
             **_vector_columns(q),
             **_index_columns(result, spots.frame, item),
         },

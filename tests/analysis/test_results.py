@@ -8,6 +8,7 @@ import pytest
 from autosteer.analysis.indexing_result import FoundLattices, IndexingResult
 from autosteer.analysis.quality import frame_quality
 from autosteer.analysis.results import (
+    FrameFindings,
     Shots,
     indexing_table,
     lattice_table,
@@ -15,6 +16,7 @@ from autosteer.analysis.results import (
     spot_list_table,
     spot_table,
 )
+from autosteer.analysis.rings import RingSpots
 from autosteer.analysis.spots import Spots
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS
 
@@ -113,7 +115,12 @@ def test_spots_and_quality_of_frames() -> None:
         saturated_fraction=np.array([0.0, NAN, 0.5], np.float32),
         gain=np.array([10.0, NAN, 11.0], np.float32),
     )
-    batch = spot_table(SHOTS, spots, np.arange(9.0).reshape(3, 3), result())
+    rings = RingSpots(
+        on_ring=np.array([True, False, False]),
+        on_ice=np.array([True, False, False]),
+        ring_score=np.array([0.5, NAN, 0.0], np.float32),
+    )
+    batch = spot_table(SHOTS, spots, np.arange(9.0).reshape(3, 3), result(), rings)
     rows = batch.to_pydict()
     assert batch.schema.equals(SPOTS.schema)
     assert rows["pulse_id"] == [7, 7, 2**63 + 1]
@@ -122,14 +129,19 @@ def test_spots_and_quality_of_frames() -> None:
     assert rows["q_z"] == [2, 5, 8]
     assert rows["lattice"] == [0, 1, None]
     assert rows["k"] == [2, 5, None]
-    quality = quality_table(SHOTS, frame_quality(lists(), result()), result(), spots)
+    assert rows["on_ring"] == [True, False, False]
+    measured = frame_quality(lists(), result())
+    quality = quality_table(SHOTS, measured, result(), FrameFindings(spots, rings))
     assert quality.schema.equals(QUALITY.schema)
     assert quality.column("background_level").to_pylist()[:2] == [5.0, 6.0]
     assert quality.column("n_spots").to_pylist() == [3, 1, 0]
     assert quality.column("n_lattices").to_pylist() == [2, 0, 0]
     assert quality.column("indexed_fraction").to_pylist()[:2] == [1.0, 0.0]
     assert quality.column("b").to_pylist()[0] == 40.0
+    assert quality.column("ring_score").to_pylist()[::2] == [0.5, 0.0]
     assert np.isnan(quality.column("saturated_fraction")[1].as_py())
+    alone = quality_table(SHOTS, measured, result())
+    assert alone.column("ring_score").null_count == alone.column("gain").null_count == 3
 
 
 def test_no_shots_give_empty_tables() -> None:
