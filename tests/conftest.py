@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import AsyncIterator, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import psutil
@@ -44,6 +45,8 @@ def watch_tasks_of_async_tests(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(autouse=True)
 def no_leftover_processes() -> Iterator[None]:
     """Fail a test that leaves child processes behind."""
+    # Python keeps this process for pools of processes, for as long as it runs itself.
+    resource_tracker.ensure_running()
     me = psutil.Process()
     before = {child.pid for child in me.children(recursive=True)}
     yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from autosteer.analysis.indexing_result import IndexingResult, Reason
 from autosteer.analysis.results import CELL_COLUMNS, basis_columns
 from autosteer.analysis.spots import FindsSpots, Spots
 from autosteer.contracts import AnalysisError
-from autosteer.physics import Detector, cell_parameters
+from autosteer.physics import Detector, UnitCell, cell_parameters
 
 _FRAMES_TOGETHER = 8
 _LISTS_TOGETHER = 64
@@ -90,10 +90,111 @@ def spots_of_frames(source: FrameSource, finder: FindsSpots) -> Iterator[SpotBat
         first += len(frames)
 
 
-def lattices_of_frames(
-    source: FrameSource, geometry: FileGeometry, finder: FindsSpots, indexer: Indexer
-) -> Iterator[LatticeBatch]:
-    """Index all frames of a file.
+@dataclass(frozen=True, slots=True, eq=False)
+class FramesToIndex:
+    """Consecutive frames of a file, with all that it takes to index them.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    first_frame : int
+        Number of the first frame.
+    frames : ndarray, shape (n, n_panels, n_slow, n_fast)
+        The frames [detector counts].
+    geometry : FileGeometry
+        Detector and wavelengths.
+    finder : FindsSpots
+        Finds the spots.
+    """
+
+    path: Path
+    first_frame: int
+    frames: NDArray[Any]
+    geometry: FileGeometry
+    finder: FindsSpots
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListsToIndex:
+    """Consecutive spot lists of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    first_frame : int
+        Number of the first list.
+    q : ndarray of float32, shape (n, n_spots, 3)
+        Scattering vectors, padded with NaN [1/angstrom].
+    """
+
+    path: Path
+    first_frame: int
+    q: NDArray[np.float32]
+
+
+class IndexingWork:
+    """Indexes frames or spot lists; what an executor does.
+
+    Parameters
+    ----------
+    indexer : Indexer
+        Finds the lattices.
+    """
+
+    def __init__(self, indexer: Indexer) -> None:
+        self._indexer = indexer
+
+    @classmethod
+    def for_cell(cls, cell: UnitCell, device: str, cell_tolerance: float) -> Self:
+        """Prepare the work, in the process that does it.
+
+        Parameters
+        ----------
+        cell : UnitCell
+            The known cell.
+        device : str
+            Torch device.
+        cell_tolerance : float
+            Largest relative deviation of a crystal's cell.
+
+        Returns
+        -------
+        IndexingWork
+            The work.
+        """
+        return cls(Indexer(cell, device, cell_tolerance=cell_tolerance))
+
+    def __call__(self, item: FramesToIndex | ListsToIndex) -> LatticeBatch:
+        """Index some frames or lists.
+
+        Parameters
+        ----------
+        item : FramesToIndex or ListsToIndex
+            What to index.
+
+        Returns
+        -------
+        LatticeBatch
+            Their lattices.
+        """
+        if isinstance(item, ListsToIndex):
+            n_spots = np.isfinite(item.q).all(axis=2).sum(axis=1)
+            result = self._indexer.index(item.q)
+            return LatticeBatch(item.path, item.first_frame, n_spots, result)
+        spots = item.finder.find(item.frames)
+        q = item.geometry.scattering_vectors(spots, item.first_frame)
+        result = self._indexer.index(spots.lists(q))
+        return LatticeBatch(
+            item.path, item.first_frame, spots.n_spots, result, spots, item.geometry
+        )
+
+
+def frames_to_index(
+    source: FrameSource, geometry: FileGeometry, finder: FindsSpots
+) -> Iterator[FramesToIndex]:
+    """Read the frames of a file in batches.
 
     Parameters
     ----------
@@ -103,26 +204,20 @@ def lattices_of_frames(
         Detector and wavelengths.
     finder : FindsSpots
         Finds the spots.
-    indexer : Indexer
-        Finds the lattices.
 
     Yields
     ------
-    LatticeBatch
-        Lattices of some frames.
+    FramesToIndex
+        Some frames.
     """
-    for batch in spots_of_frames(source, finder):
-        q = geometry.scattering_vectors(batch.spots, batch.first_frame)
-        result = indexer.index(batch.spots.lists(q))
-        yield LatticeBatch(
-            batch.path, batch.first_frame, batch.spots.n_spots, result, batch.spots, geometry
-        )
+    first = 0
+    for frames in batches(source, _FRAMES_TOGETHER):
+        yield FramesToIndex(source.path, first, frames, geometry, finder)
+        first += len(frames)
 
 
-def lattices_of_lists(
-    path: Path, lists: NDArray[np.float32], indexer: Indexer
-) -> Iterator[LatticeBatch]:
-    """Index spot lists.
+def lists_to_index(path: Path, lists: NDArray[np.float32]) -> Iterator[ListsToIndex]:
+    """Give spot lists in batches.
 
     Parameters
     ----------
@@ -130,18 +225,14 @@ def lattices_of_lists(
         File that they come from.
     lists : ndarray of float32, shape (n_frames, n_spots, 3)
         Scattering vectors, padded with NaN [1/angstrom].
-    indexer : Indexer
-        Finds the lattices.
 
     Yields
     ------
-    LatticeBatch
-        Lattices of some frames.
+    ListsToIndex
+        Some lists.
     """
     for first in range(0, len(lists), _LISTS_TOGETHER):
-        q = lists[first : first + _LISTS_TOGETHER]
-        n_spots = np.isfinite(q).all(axis=2).sum(axis=1)
-        yield LatticeBatch(path, first, n_spots, indexer.index(q))
+        yield ListsToIndex(path, first, lists[first : first + _LISTS_TOGETHER])
 
 
 def joined_lists(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -24,12 +24,13 @@ from autosteer.cli._frame_options import (
 from autosteer.cli._output import clear_errors, number_or_none, print_line, wide_console
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from numpy.typing import NDArray
 
-    from autosteer.analysis.offline import LatticeBatch
+    from autosteer.analysis.executors import Executor, Work
+    from autosteer.analysis.offline import FramesToIndex, LatticeBatch, ListsToIndex
     from autosteer.cli._frame_reader import FrameReader
     from autosteer.physics import UnitCell
 
@@ -57,6 +58,11 @@ def index(
         float, typer.Option(help="Largest relative deviation of a crystal's cell.")
     ] = 0.02,
     device: Annotated[str, typer.Option(help="Torch device that does the work.")] = "cpu",
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Have them run on the Ray cluster at this address; 'local' starts one."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write the results to a .npz, .parquet, .stream or .cxi file."),
@@ -69,11 +75,10 @@ def index(
     with clear_errors():
         from autosteer.analysis.columns import check_ending
         from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
-        from autosteer.analysis.indexing import Indexer
         from autosteer.analysis.offline import (
+            frames_to_index,
             lattice_columns,
-            lattices_of_frames,
-            lattices_of_lists,
+            lists_to_index,
         )
         from autosteer.cli._frame_reader import FrameReader, read_beam_center, read_cell
 
@@ -92,19 +97,24 @@ def index(
             max_spots=max_spots,
             saturation=saturation,
         )
-        indexer = Indexer(unit_cell, device, cell_tolerance=tolerance)
         found: list[LatticeBatch] = []
         done = 0
-        with counting("frames", quiet=json_output) as count:
+
+        def items() -> Iterator[FramesToIndex | ListsToIndex]:
             for file in files:
                 if key is not None or (dataset is None and holds_spot_lists(file)):
-                    batches = lattices_of_lists(file, read_spot_lists(file, key), indexer)
+                    yield from lists_to_index(file, read_spot_lists(file, key))
                 else:
-                    batches = lattices_of_frames(*frames.read(file), indexer)
-                for batch in batches:
-                    found.append(batch)
-                    done += len(batch.n_spots)
-                    count(done)
+                    yield from frames_to_index(*frames.read(file))
+
+        with (
+            _executor(unit_cell, device, tolerance, processes, ray) as executor,
+            counting("frames", quiet=json_output) as count,
+        ):
+            for batch in executor.map(items()):
+                found.append(batch)
+                done += len(batch.n_spots)
+                count(done)
         columns = lattice_columns(found)
         if out is not None:
             _write(out, files, found, frames, unit_cell, columns)
@@ -112,6 +122,39 @@ def index(
             _print_json(columns)
         else:
             _print_table(columns)
+
+
+def _executor(
+    cell: UnitCell, device: str, tolerance: float, processes: int, ray: str | None
+) -> Executor:
+    """Choose where the work is done."""
+    from functools import partial
+
+    from autosteer.analysis.executors import InProcessExecutor, ProcessExecutor
+    from autosteer.analysis.offline import IndexingWork
+    from autosteer.analysis.ray_executor import RayExecutor
+
+    make = partial(IndexingWork.for_cell, cell, device, tolerance)
+    if ray is not None:
+        return RayExecutor(
+            partial(_on_one_thread, make),
+            processes,
+            gpus_per_worker=1 if device.startswith("cuda") else 0,
+            address=None if ray == "local" else ray,
+        )
+    if processes == 1:
+        return InProcessExecutor(make)
+    # What cannot be made is better said here than by a process that dies of it.
+    make()
+    return ProcessExecutor(partial(_on_one_thread, make), processes)
+
+
+def _on_one_thread(make: Callable[[], Work]) -> Work:
+    """Begin a process that is one of several."""
+    import torch
+
+    torch.set_num_threads(1)
+    return make()
 
 
 def _write(

@@ -15,7 +15,12 @@ from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.analysis.crystfel_files import write_cxi, write_stream
 from autosteer.analysis.frames import CutFrames, read_frames, read_spot_lists
 from autosteer.analysis.indexing import Indexer
-from autosteer.analysis.offline import LatticeBatch, lattices_of_frames, spots_of_frames
+from autosteer.analysis.offline import (
+    IndexingWork,
+    LatticeBatch,
+    frames_to_index,
+    spots_of_frames,
+)
 from autosteer.analysis.spots import SpotFinder
 from autosteer.contracts import AnalysisError
 from autosteer.physics import Detector, PanelCuts, UnitCell
@@ -63,7 +68,7 @@ def simulate(path: Path, n_frames: int) -> tuple[FileGeometry, list[LatticeBatch
     source = read_frames(path)
     geometry = geometry.for_frames(path, source.n_frames, source.frame_shape)
     frames = CutFrames(source, geometry)
-    batches = lattices_of_frames(frames, geometry, SpotFinder(), Indexer(LYSOZYME))
+    batches = map(IndexingWork(Indexer(LYSOZYME)), frames_to_index(frames, geometry, SpotFinder()))
     return geometry, list(batches)
 
 

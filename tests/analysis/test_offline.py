@@ -13,10 +13,11 @@ from autosteer.analysis.columns import check_ending, write_columns
 from autosteer.analysis.frames import read_frames
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.offline import (
+    IndexingWork,
+    frames_to_index,
     geometry_of_frames,
     lattice_columns,
-    lattices_of_frames,
-    lattices_of_lists,
+    lists_to_index,
     spot_columns,
     spots_of_frames,
 )
@@ -59,13 +60,15 @@ def test_lists_and_frames_give_the_same_columns(tmp_path: Path) -> None:
     indexer = Indexer(LYSOZYME)
     stills = simulate_stills(LYSOZYME, 70, 40, seed=2)
     path = tmp_path / "spots.npz"
-    lists = lattice_columns(list(lattices_of_lists(path, stills.q, indexer)))
+    lists = lattice_columns(list(map(IndexingWork(indexer), lists_to_index(path, stills.q))))
     np.testing.assert_array_equal(lists["frame"], np.arange(70))
     assert lists["indexed"].mean() > 0.95
     assert lists["a"][lists["indexed"]] == pytest.approx(79.1, rel=0.02)
     source = read_frames(write_frames(tmp_path / "run.npz", 9))
     geometry = geometry_of_frames(source, **GEOMETRY)
-    frames = lattice_columns(list(lattices_of_frames(source, geometry, SpotFinder(), indexer)))
+    frames = lattice_columns(
+        list(map(IndexingWork(indexer), frames_to_index(source, geometry, SpotFinder())))
+    )
     assert list(frames) == list(lists)
     assert not frames["indexed"].any()
     assert np.isnan(frames["b_y"]).all()
@@ -105,7 +108,9 @@ def test_both_real_thermolysin_images_are_indexed(data_directory: Path) -> None:
     source = read_frames(data_directory / "lcls_cspad_thermolysin_2images.npz")
     geometry = geometry_of_frames(source, **NO_GEOMETRY)
     indexer = Indexer(UnitCell(93.4, 93.4, 131, 90, 90, 120))
-    columns = lattice_columns(list(lattices_of_frames(source, geometry, SpotFinder(), indexer)))
+    columns = lattice_columns(
+        list(map(IndexingWork(indexer), frames_to_index(source, geometry, SpotFinder())))
+    )
     assert columns["indexed"].all()
     assert (columns["n_indexed_spots"] > [180, 40]).all()
     assert columns["n_spots"].max() <= 500

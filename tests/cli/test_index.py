@@ -219,3 +219,18 @@ def test_importing_the_commands_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_processes_share_the_work_and_change_nothing(lists: Path, tmp_path: Path) -> None:
+    tables = []
+    for processes in ("1", "2"):
+        out = tmp_path / f"{processes}.parquet"
+        command = [str(lists), *CELL, "--processes", processes, "--out", str(out)]
+        result = run.invoke(app, command)
+        assert result.exit_code == 0, result.output
+        tables.append(pq.read_table(out))
+    alone, shared = tables
+    for name in ("path", "frame", "indexed", "n_indexed_spots", "reason"):
+        assert alone[name].equals(shared[name]), name
+    for name in ("a", "b_x", "gamma"):
+        np.testing.assert_allclose(alone[name], shared[name], rtol=1e-4)
