@@ -44,13 +44,15 @@ def quarters() -> Detector:
     )
 
 
-def spots_of(true: Detector, n_frames: int, *, scale: float = 1.0, seed: int = 0) -> SpotPositions:
+def spots_of(
+    true: Detector, n_frames: int, *, scale: float = 1.0, stretch: float = 1.0, seed: int = 0
+) -> SpotPositions:
     a, b, c = (scale * length for length in LYSOZYME.lengths)
     found = simulate_spot_positions(
         true,
         WAVELENGTH,
         n_frames,
-        cell=UnitCell(a, b, c, *LYSOZYME.angles),
+        cell=UnitCell(a, b, stretch * c, *LYSOZYME.angles),
         crystals=SimulatedCrystals(cell_spread=0.0005),
         seed=seed,
     )
@@ -149,6 +151,18 @@ def test_frames_that_contradict_each_other_are_not_trusted() -> None:
     found = calibrate(SpotPositions.join(frames), flat())
     assert found.find(Quantity.SHIFT_Y).trust is Trust.UNTRUSTED
     assert found.find(Quantity.SHIFT_X).trust is Trust.PROVISIONAL
+
+
+def test_a_calibrant_out_of_shape_gives_no_distance() -> None:
+    dried = calibrate(spots_of(flat(), 12, stretch=0.99), flat(), calibrant=True)
+    assert dried.find(Quantity.CELL_DISTORTION).value == pytest.approx(-0.0067, abs=0.001)
+    assert dried.find(Quantity.SHIFT_Z).trust is Trust.UNTRUSTED
+    assert dried.trust is Trust.UNTRUSTED
+    good = calibrate(spots_of(flat(), 12), flat(), calibrant=True)
+    assert abs(good.find(Quantity.CELL_DISTORTION).value) < 0.001
+    assert good.find(Quantity.SHIFT_Z).trust is Trust.PROVISIONAL
+    with pytest.raises(AnalysisError, match="cell_scale of panel -1 was not calibrated"):
+        good.find(Quantity.CELL_SCALE)
 
 
 def test_panels_shifted_by_half_a_pixel_are_put_right() -> None:
