@@ -45,12 +45,15 @@ class CrystfelGeometry:
         Values of each panel, those that were set before it for all panels among them.
     bad : dict of str to dict
         Bad regions.
+    unknown : list of str
+        What names are unknown, and on which lines.
     """
 
     where: str
     settings: Values = field(default_factory=dict)
     panels: dict[str, Values] = field(default_factory=dict)
     bad: dict[str, Values] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
     def text(self, panel: str, key: str, default: str | None = None) -> str:
         """Return a value of a panel, or fail by naming it."""
@@ -153,7 +156,7 @@ def parse_geometry(lines: Iterable[str], where: str) -> CrystfelGeometry:
     Raises
     ------
     FrameError
-        If a line is no assignment, or its name is unknown.
+        If a line is no assignment.
 
     References
     ----------
@@ -178,10 +181,8 @@ def parse_geometry(lines: Iterable[str], where: str) -> CrystfelGeometry:
             known, target = _GLOBAL_KEYS, geometry.settings
         else:
             known, target = _PANEL_KEYS, defaults
-        if not known.fullmatch(key):
-            raise FrameError(
-                f"{where}: line {number} of the geometry sets '{name}', which is unknown: check "
-                "its spelling, or take it out"
-            )
-        target[key] = value
+        if known.fullmatch(key):
+            target[key] = value
+        else:
+            geometry.unknown.append(f"'{name}' on line {number}")
     return geometry
