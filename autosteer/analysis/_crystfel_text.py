@@ -151,12 +151,7 @@ def parse_geometry(lines: Iterable[str], where: str) -> CrystfelGeometry:
     Returns
     -------
     CrystfelGeometry
-        What it says.
-
-    Raises
-    ------
-    FrameError
-        If a line is no assignment.
+        What it says, lines that set nothing known among the unknown.
 
     References
     ----------
@@ -171,8 +166,6 @@ def parse_geometry(lines: Iterable[str], where: str) -> CrystfelGeometry:
             continue
         name, equals, value = (part.strip() for part in content.partition("="))
         panel, _, key = name.rpartition("/")
-        if not equals or not value:
-            raise FrameError(f"{where}: line {number} of the geometry is no 'name = value': {line}")
         if panel.startswith("bad"):
             known, target = _BAD_KEYS, geometry.bad.setdefault(panel, {})
         elif panel:
@@ -181,7 +174,7 @@ def parse_geometry(lines: Iterable[str], where: str) -> CrystfelGeometry:
             known, target = _GLOBAL_KEYS, geometry.settings
         else:
             known, target = _PANEL_KEYS, defaults
-        if known.fullmatch(key):
+        if equals and value and known.fullmatch(key):
             target[key] = value
         else:
             geometry.unknown.append(f"'{name}' on line {number}")
