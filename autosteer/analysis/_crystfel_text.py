@@ -45,12 +45,15 @@ class CrystfelGeometry:
         Values of each panel, those that were set before it for all panels among them.
     bad : dict of str to dict
         Bad regions.
+    unknown : list of str
+        What names are unknown, and on which lines.
     """
 
     where: str
     settings: Values = field(default_factory=dict)
     panels: dict[str, Values] = field(default_factory=dict)
     bad: dict[str, Values] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
     def text(self, panel: str, key: str, default: str | None = None) -> str:
         """Return a value of a panel, or fail by naming it."""
@@ -148,12 +151,7 @@ def parse_geometry(lines: Iterable[str], where: str) -> CrystfelGeometry:
     Returns
     -------
     CrystfelGeometry
-        What it says.
-
-    Raises
-    ------
-    FrameError
-        If a line is no assignment, or its name is unknown.
+        What it says, lines that set nothing known among the unknown.
 
     References
     ----------
@@ -168,8 +166,6 @@ def parse_geometry(lines: Iterable[str], where: str) -> CrystfelGeometry:
             continue
         name, equals, value = (part.strip() for part in content.partition("="))
         panel, _, key = name.rpartition("/")
-        if not equals or not value:
-            raise FrameError(f"{where}: line {number} of the geometry is no 'name = value': {line}")
         if panel.startswith("bad"):
             known, target = _BAD_KEYS, geometry.bad.setdefault(panel, {})
         elif panel:
@@ -178,10 +174,8 @@ def parse_geometry(lines: Iterable[str], where: str) -> CrystfelGeometry:
             known, target = _GLOBAL_KEYS, geometry.settings
         else:
             known, target = _PANEL_KEYS, defaults
-        if not known.fullmatch(key):
-            raise FrameError(
-                f"{where}: line {number} of the geometry sets '{name}', which is unknown: check "
-                "its spelling, or take it out"
-            )
-        target[key] = value
+        if equals and value and known.fullmatch(key):
+            target[key] = value
+        else:
+            geometry.unknown.append(f"'{name}' on line {number}")
     return geometry

@@ -33,6 +33,7 @@ _CONVERGED_MM = 1e-6
 _ROBUST_SIGMAS = 2.5
 _MAD_TO_SIGMA = 1.4826
 _SMALLEST_SIGMA = 1e-6
+_RIDGE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,44 +218,48 @@ def fit_shifts(
             detector,
             origin_mm=detector.origin_mm + np.tensordot(parameters, shifts.directions, axes=1),
         )
-        equations = _equations(moved, spots, reciprocal, shifts, free_cell=free_cell)
-        step, own_steps, scores, schur = _solve(equations)
-        parameters = parameters + step
-        reciprocal = _moved(reciprocal, own_steps, free_cell=free_cell)
-        if np.abs(step).max(initial=0.0) < _CONVERGED_MM:
+        linear = _linearized(moved, spots, reciprocal, free_cell=free_cell)
+        solution = _solve(linear, spots, shifts, len(reciprocal))
+        parameters = parameters + solution.step
+        reciprocal = _moved(reciprocal, solution.own_steps, free_cell=free_cell)
+        if np.abs(solution.step).max(initial=0.0) < _CONVERGED_MM:
             break
     # What the crystals pull in different directions says how far the result may be off.
-    inverse = np.linalg.inv(schur) / equations.efficiency
+    inverse = np.linalg.pinv(solution.reduced, hermitian=True) / linear.efficiency
     n_lattices = len(reciprocal)
-    spread = scores.T @ scores * n_lattices / max(1, n_lattices - 1)
+    spread = solution.scores.T @ solution.scores * n_lattices / max(1, n_lattices - 1)
     return GeometryFit(shifts, parameters, inverse @ spread @ inverse, reciprocal)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Equations:
-    """Normal equations: blocks of each lattice, of the detector, and between them.
+class _Linearized:
+    """Residuals of all spots about the present state, in frames with the ray as third axis.
 
-    The efficiency is the mean slope of the robust residuals over their mean weight: by so much the
-    equations exaggerate how well they determine the solution.
+    The robust weights count as fixed. The efficiency is the mean slope of the weighted residuals
+    over the mean weight: by so much the equations exaggerate how well they determine the solution.
     """
 
+    residual: Float
+    weight: Float
     own: Float
-    mixed: Float
-    common: Float
-    own_right: Float
-    common_right: Float
+    across: Float
     efficiency: float
 
 
-def _equations(
-    detector: Detector,
-    spots: IndexedSpots,
-    reciprocal: Float,
-    shifts: Shifts,
-    *,
-    free_cell: bool,
-) -> _Equations:
-    """Linearize about the present state, with robust weights."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solution:
+    """Step of the detector and of each lattice, how each lattice pulls, and the reduced matrix."""
+
+    step: Float
+    own_steps: Float
+    scores: Float
+    reduced: Float
+
+
+def _linearized(
+    detector: Detector, spots: IndexedSpots, reciprocal: Float, *, free_cell: bool
+) -> _Linearized:
+    """Compute residuals, robust weights and derivatives."""
     position = detector.positions_mm(spots.panel, spots.slow_px, spots.fast_px)
     length = np.linalg.norm(position, axis=1)
     ray = position / length[:, None]
@@ -270,56 +275,49 @@ def _equations(
     robust = 1 / (1 + squared / _ROBUST_SIGMAS**2)
     # The slope of the weighted residual is less than the weight, on average over directions.
     slope = robust - 2 / 3 * robust**2 * squared / _ROBUST_SIGMAS**2
-    weight = robust[:, None] / sigma**2
-
-    # Derivatives of the expected and of the observed point, in the frame about the ray.
+    # How a lattice moves the expected point, and a shift of the detector the observed one.
     if free_cell:
         own = np.einsum("nh,nij->nihj", spots.hkl, frame).reshape(len(ray), 3, 9)
     else:
         own = np.cross(expected[:, None, :], frame)
     across = frame / (length * spots.wavelength_angstrom)[:, None, None]
     across[:, 2] = 0.0
-    common = np.einsum("nij,pnj->nip", across, shifts.directions[:, spots.panel])
-    starts = np.searchsorted(spots.lattice, np.arange(len(reciprocal)))
-
-    weighted = own * weight[..., None]
-    per_spot = (
-        np.einsum("nia,nib->nab", weighted, own),
-        np.einsum("nia,nib->nab", weighted, common),
-        np.einsum("nia,ni->na", weighted, residual),
-        np.einsum("nia,nib->nab", common * weight[..., None], common),
-        np.einsum("nia,ni->na", common * weight[..., None], residual),
+    return _Linearized(
+        residual=residual,
+        weight=robust[:, None] / sigma**2,
+        own=own,
+        across=across,
+        efficiency=float(slope.sum() / robust.sum()),
     )
-    own_block, mixed, own_right, common_block, common_right = (
-        np.add.reduceat(one, starts, axis=0) for one in per_spot
-    )
-    efficiency = float(slope.sum() / robust.sum())
-    return _Equations(own_block, mixed, common_block, own_right, common_right, efficiency)
 
 
-def _solve(equations: _Equations) -> tuple[Float, Float, Float, Float]:
-    """Eliminate the lattices, solve for the detector, and go back to the lattices.
-
-    Returns
-    -------
-    step : ndarray of float64, shape (n_parameters,)
-        Step of the detector.
-    own_steps : ndarray of float64, shape (n_lattices, 3 or 9)
-        Steps of the lattices.
-    scores : ndarray of float64, shape (n_lattices, n_parameters)
-        How each lattice pulls at the detector, once it has adapted itself.
-    schur : ndarray of float64, shape (n_parameters, n_parameters)
-        The matrix that is left.
-    """
-    # residual = observed - expected: the detector moves the first, the lattice the second.
-    gain = np.linalg.solve(equations.own, equations.mixed)
-    schur_each = equations.common - np.swapaxes(equations.mixed, 1, 2) @ gain
-    schur = schur_each.sum(axis=0)
-    scores = -(equations.common_right - np.einsum("lap,la->lp", gain, equations.own_right))
-    step = np.linalg.solve(schur, scores.sum(axis=0))
-    own = np.linalg.solve(equations.own, equations.own_right[..., None])[..., 0]
-    own_steps = own + np.einsum("lap,p->la", gain, step)
-    return step, own_steps, scores, schur
+def _solve(linear: _Linearized, spots: IndexedSpots, shifts: Shifts, n_lattices: int) -> _Solution:
+    """Eliminate the lattices, solve for the detector, and go back to the lattices."""
+    n_parameters, n_own = len(shifts.directions), linear.own.shape[2]
+    reduced = np.zeros((n_parameters, n_parameters))
+    scores = np.empty((n_lattices, n_parameters))
+    own_steps = np.empty((n_lattices, n_own))
+    gains = np.empty((n_lattices, n_own, n_parameters))
+    bounds = np.searchsorted(spots.lattice, np.arange(n_lattices + 1))
+    for index in range(n_lattices):
+        chosen = slice(bounds[index], bounds[index + 1])
+        common = np.einsum(
+            "nij,pnj->nip", linear.across[chosen], shifts.directions[:, spots.panel[chosen]]
+        ).reshape(-1, n_parameters)
+        own = linear.own[chosen].reshape(-1, n_own)
+        residual, weight = (part[chosen].ravel() for part in (linear.residual, linear.weight))
+        weighted_own, weighted_common = own.T * weight, common.T * weight
+        mixed = weighted_own @ common
+        # residual = observed - expected: the detector moves the first, the lattice the second.
+        block = weighted_own @ own
+        # What a lattice's spots do not determine at all stays as it is.
+        block += _RIDGE * np.trace(block) * np.eye(n_own)
+        solved = np.linalg.solve(block, np.column_stack([mixed, weighted_own @ residual]))
+        gains[index], own_steps[index] = solved[:, :-1], solved[:, -1]
+        reduced += weighted_common @ common - mixed.T @ gains[index]
+        scores[index] = mixed.T @ own_steps[index] - weighted_common @ residual
+    step = np.linalg.pinv(reduced, hermitian=True) @ scores.sum(axis=0)
+    return _Solution(step, own_steps + gains @ step, scores, reduced)
 
 
 def _moved(reciprocal: Float, steps: Float, *, free_cell: bool) -> Float:

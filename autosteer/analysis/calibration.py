@@ -32,6 +32,8 @@ class Quantity(enum.IntEnum):
     """Shift of the detector along the beam [mm]."""
     CELL_SCALE = 3
     """Cube root of the crystals' cell volume over that of the known cell, less 1 [1]."""
+    CELL_DISTORTION = 4
+    """What of the change of one cell length is not the common scale: the largest of three [1]."""
 
 
 class Trust(enum.IntEnum):
@@ -94,7 +96,12 @@ CALIBRATION = register_table_kind(
     item_kind(
         "calibration",
         [
-            column("quantity", pa.uint8(), "1", "0, 1, 2 shift x, y, z [mm]; 3 cell scale - 1"),
+            column(
+                "quantity",
+                pa.uint8(),
+                "1",
+                "0-2 shift x, y, z [mm]; 3-4 cell scale, distortion",
+            ),
             column("panel", pa.int32(), "1", "panel of the detector; -1 for all of it"),
             column("value", pa.float64(), "1", "the number, in the quantity's unit"),
             column("sigma", pa.float64(), "1", "standard deviation of the value"),
@@ -165,7 +172,7 @@ class GeometryCalibration:
         return min(
             one.trust
             for one in self.calibrations
-            if one.panel == WHOLE_DETECTOR and one.quantity is not Quantity.CELL_SCALE
+            if one.panel == WHOLE_DETECTOR and one.quantity <= Quantity.SHIFT_Z
         )
 
     def find(self, quantity: Quantity, panel: int = WHOLE_DETECTOR) -> Calibration:

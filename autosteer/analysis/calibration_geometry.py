@@ -49,6 +49,8 @@ _HALVES_AGREE_SIGMAS = 3.5
 _TRUSTED_CENTER_PX = 0.2
 _TRUSTED_DISTANCE = 2e-4
 _TRUSTED_SCALE = 5e-4
+# A calibrant whose lengths change this differently is not what it is declared to be.
+_DISTORTED = 1e-3
 
 
 class GeometryCalibrator:
@@ -250,11 +252,15 @@ class GeometryCalibrator:
         weights = np.where(used, n_spots, 0) if used.any() else np.ones(detector.n_panels)
         whole = np.average(moved, axis=0, weights=weights)
         halves = self._halves(detector, indexed, fit)
+        cell = self._cell_change(detector, indexed, fit, n_frames, valid_from_pulse)
         limits = [_TRUSTED_CENTER_PX * pixel] * 2
         limits += [_TRUSTED_DISTANCE * float(np.abs(detector.origin_mm[:, 2]).mean())]
         sigma = np.sqrt(np.diag(fit.covariance))
         for axis in range(n_whole):
             trust = _trust(n_frames, sigma[axis], limits[axis], halves[:, axis])
+            if Quantity(axis) is Quantity.SHIFT_Z and _is_distorted(cell[-1]):
+                # These crystals do not have the cell that was declared.
+                trust = Trust.UNTRUSTED
             yield Calibration(
                 Quantity(axis),
                 WHOLE_DETECTOR,
@@ -277,8 +283,7 @@ class GeometryCalibrator:
                     _trust(n_frames, own_sigma, limits[axis], halves[:, n_whole:] @ slopes),
                     valid_from_pulse,
                 )
-        if not self._calibrant:
-            yield self._cell_scale(fit, n_frames, valid_from_pulse)
+        yield from cell
 
     def _halves(self, detector: Detector, indexed: IndexedSpots, fit: GeometryFit) -> Float:
         """Fit every second lattice, and the others, by themselves."""
@@ -293,19 +298,55 @@ class GeometryCalibrator:
             )
         return np.array(halves)
 
-    def _cell_scale(self, fit: GeometryFit, n_frames: int, valid_from_pulse: int) -> Calibration:
+    def _cell_change(
+        self,
+        detector: Detector,
+        indexed: IndexedSpots,
+        fit: GeometryFit,
+        n_frames: int,
+        valid_from_pulse: int,
+    ) -> list[Calibration]:
         """Report by how much the crystals' cells differ from the known one."""
-        volume = 1 / np.abs(np.linalg.det(fit.reciprocal))
+        # A calibrant's scale has become the distance; whether its lengths agree is left to see.
+        free = fit
+        if self._calibrant:
+            resting = Shifts.whole(detector.n_panels, distance=False)
+            free = fit_shifts(
+                fit.shifted(detector), indexed, fit.reciprocal, resting, free_cell=True
+            )
+        lengths = np.linalg.norm(np.linalg.inv(free.reciprocal), axis=1)
+        change = np.log(lengths / np.array(self._indexer.cell.lengths))
+        common = change.mean(axis=1)
+        volume = 1 / np.abs(np.linalg.det(free.reciprocal))
         scale = np.cbrt(volume / self._indexer.cell.volume) - 1
-        # The median, and its spread as of a normal distribution.
-        middle = float(np.median(scale))
-        spread = 1.4826 * float(np.median(np.abs(scale - middle)))
-        sigma = math.sqrt(math.pi / 2) * spread / math.sqrt(len(scale))
-        halves = np.array([np.median(scale[::2]), np.median(scale[1::2])])
-        trust = _trust(n_frames, sigma, _TRUSTED_SCALE, halves)
-        return Calibration(
-            Quantity.CELL_SCALE, WHOLE_DETECTOR, middle, sigma, n_frames, trust, valid_from_pulse
-        )
+        own = [change[:, axis] - common for axis in range(3)]
+        distortion = max(own, key=lambda values: abs(float(np.median(values))))
+        return [
+            _of_cells(quantity, values, n_frames, valid_from_pulse)
+            for quantity, values in (
+                (Quantity.CELL_SCALE, scale),
+                (Quantity.CELL_DISTORTION, distortion),
+            )
+            if quantity is Quantity.CELL_DISTORTION or not self._calibrant
+        ]
+
+
+def _of_cells(
+    quantity: Quantity, values: Float, n_frames: int, valid_from_pulse: int
+) -> Calibration:
+    """Report the median over crystals, and its error as of a normal distribution."""
+    middle = float(np.median(values))
+    spread = 1.4826 * float(np.median(np.abs(values - middle)))
+    sigma = math.sqrt(math.pi / 2) * spread / math.sqrt(len(values))
+    halves = np.array([np.median(values[::2]), np.median(values[1::2])])
+    trust = _trust(n_frames, sigma, _TRUSTED_SCALE, halves)
+    return Calibration(quantity, WHOLE_DETECTOR, middle, sigma, n_frames, trust, valid_from_pulse)
+
+
+def _is_distorted(distortion: Calibration) -> bool:
+    """Say whether a cell has changed its shape."""
+    size = abs(distortion.value)
+    return size > _DISTORTED and size > _HALVES_AGREE_SIGMAS * distortion.sigma
 
 
 def _ring(ring: int) -> Iterator[Float]:

@@ -108,6 +108,12 @@ def _read_crystfel(path: Path, frames_path: Path | None) -> FileGeometry:
             f"{path}: neither a CrystFEL geometry nor JSON nor HDF5 ({error})"
         ) from error
     geometry = parse_geometry(lines, str(path))
+    if geometry.unknown:
+        # A misspelt field would change nothing, in silence.
+        raise FrameError(
+            f"{path}: unknown fields: {', '.join(geometry.unknown)}; check their spelling, or take "
+            "them out"
+        )
     read: ReadNumbers | None = None
     if frames_path is not None and h5py.is_hdf5(frames_path):
         hdf5 = frames_path

@@ -35,7 +35,6 @@ MaxSpots = Annotated[int, typer.Option(help="Brightest spots kept of each frame.
 Saturation = Annotated[
     float | None, typer.Option(help="Counts at and above which a pixel is saturated.")
 ]
-Out = Annotated[Path | None, typer.Option(help="Write the results to a .npz or .parquet file.")]
 JsonOutput = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of a table.")
 ]

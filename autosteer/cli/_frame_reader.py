@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autosteer.analysis.columns import check_ending
 from autosteer.analysis.detectors import mask_of_frames
 from autosteer.analysis.frames import FileGeometry, FrameSource, read_frames
 from autosteer.analysis.geometry_files import describes_itself
@@ -104,6 +106,25 @@ class FrameReader:
         if self.geometry is None and self.distance_mm is None and describes_itself(file):
             return read_frames(file, self.dataset, file)
         return read_frames(file, self.dataset, self.geometry)
+
+
+def check_results_file(out: Path, files: Sequence[Path], others: tuple[str, ...]) -> None:
+    """Check the name of a file of results before the work is done.
+
+    Parameters
+    ----------
+    out : Path
+        The file.
+    files : sequence of Path
+        Files of frames that the results are of.
+    others : tuple of str
+        Endings that the command takes besides those of columns.
+    """
+    check_ending(out, others)
+    if out.suffix == ".cxi" and len(files) > 1:
+        raise AnalysisError(
+            f"{out}: a CXI file takes the spots of one file of frames, not of {len(files)}"
+        )
 
 
 def read_cell(text: str) -> UnitCell:

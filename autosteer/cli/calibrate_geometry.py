@@ -181,7 +181,7 @@ def _print_table(calibration: GeometryCalibration) -> None:
     for heading in ("what", "panel", "value", "sigma", "in pixels", "trust", "id"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     for one in calibration.calibrations:
-        is_scale = one.quantity is Quantity.CELL_SCALE
+        is_scale = one.quantity > Quantity.SHIFT_Z
         unit = "%" if is_scale else "um"
         factor = 100 if is_scale else 1000
         table.add_row(

@@ -17,7 +17,6 @@ from autosteer.cli._frame_options import (
     Mask,
     MaxSpots,
     MinSnr,
-    Out,
     PixelUm,
     Saturation,
     Wavelength,
@@ -57,21 +56,28 @@ def find_spots(
         int | None,
         typer.Option(help="Number of the frame to draw; that with most spots by default."),
     ] = None,
-    out: Out = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the results to a .npz, .parquet or .cxi file.")
+    ] = None,
     json_output: JsonOutput = False,
 ) -> None:
     """Find Bragg spots on frames; with a geometry, say which lie on rings of ice or powder."""
     from autosteer.cli._progress import counting
 
     with clear_errors():
-        from autosteer.analysis.columns import check_ending, write_columns
+        from autosteer.analysis.columns import write_columns
+        from autosteer.analysis.crystfel_files import write_cxi
         from autosteer.analysis.detectors import mask_of_frames
         from autosteer.analysis.offline import spot_columns, spots_of_frames
         from autosteer.analysis.spots import SpotFinder
-        from autosteer.cli._frame_reader import FrameReader, read_beam_center
+        from autosteer.cli._frame_reader import (
+            FrameReader,
+            check_results_file,
+            read_beam_center,
+        )
 
         if out is not None:
-            check_ending(out)
+            check_results_file(out, files, (".cxi",))
         reader = FrameReader(
             dataset=dataset,
             mask=mask,
@@ -109,7 +115,9 @@ def find_spots(
                 rings += [_rings(batch, known) for batch in of_file]
                 if show:
                     pictures.append(_draw(source, of_file, known, show_frame))
-        if out is not None:
+        if out is not None and out.suffix == ".cxi":
+            write_cxi(out, source, found)
+        elif out is not None:
             write_columns(out, {**spot_columns(found), **_ring_columns(rings)})
         if json_output:
             _print_json(found, rings, pictures)

@@ -73,17 +73,21 @@ def index(
     from autosteer.cli._progress import counting
 
     with clear_errors():
-        from autosteer.analysis.columns import check_ending
         from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
         from autosteer.analysis.offline import (
             frames_to_index,
             lattice_columns,
             lists_to_index,
         )
-        from autosteer.cli._frame_reader import FrameReader, read_beam_center, read_cell
+        from autosteer.cli._frame_reader import (
+            FrameReader,
+            check_results_file,
+            read_beam_center,
+            read_cell,
+        )
 
         if out is not None:
-            check_ending(out, (".stream", ".cxi"))
+            check_results_file(out, files, (".stream", ".cxi"))
         unit_cell = read_cell(cell)
         frames = FrameReader(
             dataset=dataset,
@@ -179,8 +183,8 @@ def _write(
             for one in found
             if one.spots is not None
         ]
-        if len(files) != 1 or len(spots) != len(found):
-            raise AnalysisError(f"{out}: a CXI file takes the spots of one file of frames")
+        if len(spots) != len(found):
+            raise AnalysisError(f"{out}: spot lists have no positions: a CXI file is of frames")
         write_cxi(out, frames.open(files[0]), spots)
     else:
         write_columns(out, columns)

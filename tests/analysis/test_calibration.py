@@ -95,6 +95,7 @@ def test_the_least_trust_of_the_whole_counts() -> None:
         replace(shift(), quantity=Quantity.SHIFT_Y, trust=Trust.PROVISIONAL),
         shift(trust=Trust.UNTRUSTED, panel=2),
         replace(shift(), quantity=Quantity.CELL_SCALE, trust=Trust.UNTRUSTED),
+        replace(shift(), quantity=Quantity.CELL_DISTORTION, trust=Trust.UNTRUSTED),
     )
     assert one.trust is Trust.PROVISIONAL
     assert one.find(Quantity.SHIFT_X, 2).trust is Trust.UNTRUSTED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,13 +45,15 @@ def quarters() -> Detector:
     )
 
 
-def spots_of(true: Detector, n_frames: int, *, scale: float = 1.0, seed: int = 0) -> SpotPositions:
+def spots_of(
+    true: Detector, n_frames: int, *, scale: float = 1.0, stretch: float = 1.0, seed: int = 0
+) -> SpotPositions:
     a, b, c = (scale * length for length in LYSOZYME.lengths)
     found = simulate_spot_positions(
         true,
         WAVELENGTH,
         n_frames,
-        cell=UnitCell(a, b, c, *LYSOZYME.angles),
+        cell=UnitCell(a, b, stretch * c, *LYSOZYME.angles),
         crystals=SimulatedCrystals(cell_spread=0.0005),
         seed=seed,
     )
@@ -59,11 +62,16 @@ def spots_of(true: Detector, n_frames: int, *, scale: float = 1.0, seed: int = 0
 
 
 def calibrate(
-    spots: SpotPositions, start: Detector, *, calibrant: bool = False, search_px: float = 8.0
+    spots: SpotPositions,
+    start: Detector,
+    *,
+    calibrant: bool = False,
+    search_px: float = 8.0,
+    cell: UnitCell = LYSOZYME,
 ) -> GeometryCalibration:
     geometry = FileGeometry.of_panels(start, np.array([WAVELENGTH]))
     calibrator = GeometryCalibrator(
-        Indexer(LYSOZYME), geometry, calibrant=calibrant, search_px=search_px
+        Indexer(cell), geometry, calibrant=calibrant, search_px=search_px
     )
     calibrator.add(spots)
     return calibrator.calibrate(valid_from_pulse=77)
@@ -151,6 +159,18 @@ def test_frames_that_contradict_each_other_are_not_trusted() -> None:
     assert found.find(Quantity.SHIFT_X).trust is Trust.PROVISIONAL
 
 
+def test_a_calibrant_out_of_shape_gives_no_distance() -> None:
+    dried = calibrate(spots_of(flat(), 12, stretch=0.99), flat(), calibrant=True)
+    assert dried.find(Quantity.CELL_DISTORTION).value == pytest.approx(-0.0067, abs=0.001)
+    assert dried.find(Quantity.SHIFT_Z).trust is Trust.UNTRUSTED
+    assert dried.trust is Trust.UNTRUSTED
+    good = calibrate(spots_of(flat(), 12), flat(), calibrant=True)
+    assert abs(good.find(Quantity.CELL_DISTORTION).value) < 0.001
+    assert good.find(Quantity.SHIFT_Z).trust is Trust.PROVISIONAL
+    with pytest.raises(AnalysisError, match="cell_scale of panel -1 was not calibrated"):
+        good.find(Quantity.CELL_SCALE)
+
+
 def test_panels_shifted_by_half_a_pixel_are_put_right() -> None:
     true = quarters()
     own = PIXEL_MM * np.array([[0.5, 0.0, 0], [0.0, -0.5, 0], [-0.4, 0.3, 0], [0.0, 0.0, 0]])
@@ -177,6 +197,24 @@ def test_the_calibrator_keeps_the_newest_frames() -> None:
     index = np.zeros(0, dtype=np.int64)
     calibrator.add(SpotPositions(index, index, none, none, np.full(4, WAVELENGTH)))
     assert calibrator.n_frames == 12
+
+
+def test_real_spots_are_put_back(data_directory: Path) -> None:
+    # Real spots, seen by a detector that stands where they were refined to be right.
+    with np.load(data_directory / "lcls_cspad_lysozyme_100stills.npz") as archive:
+        q = archive["q"].astype(float) * [1.0, -1.0, -1.0]
+    frame, _ = np.nonzero(np.isfinite(q[..., 0]))
+    wavelengths = np.nanmedian(-2 * q[..., 2] / (q**2).sum(axis=2), axis=1)
+    k_out = q[np.isfinite(q[..., 0])] + np.array([0, 0, 1]) / wavelengths[frame, None]
+    panel, slow, fast = flat().project(k_out)
+    spots = SpotPositions(frame, panel, slow, fast, wavelengths)
+    found = calibrate(
+        spots, flat(off_px=(3.0, -4.0)), cell=UnitCell(79.03, 79.03, 38.15, 90, 90, 90)
+    )
+    assert found.n_frames >= 98
+    assert found.trust is Trust.TRUSTED
+    assert off_px(found, flat())[0] < 0.05
+    assert abs(found.find(Quantity.CELL_SCALE).value) < 0.001
 
 
 @pytest.mark.slow

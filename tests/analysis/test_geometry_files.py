@@ -235,9 +235,9 @@ def test_bad_regions_and_unused_panels(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("clen = ", "; clen = ", "lacks 'clen' of panel 'p0'"),
-        ("clen = ", "clan = ", "sets 'clan', which is unknown"),
-        ("p1/corner_x", "p1/corner_z", "sets 'p1/corner_z', which is unknown"),
-        ("p1/corner_x", "p1/corner_x nothing ;", "is no 'name = value'"),
+        ("clen = ", "clan = ", r"unknown fields: 'clan' on line 3;"),
+        ("p1/corner_x", "p1/corner_z", r"unknown fields: 'p1/corner_z' on line \d+;"),
+        ("p1/corner_x", "p1/corner_x nothing ;", "unknown fields: .p1/corner_x nothing. on"),
         ("p1/min_fs = 60", "p1/min_fs = 200", "cannot be used: .* no pixel"),
         ("120.0 mm", "120.0 furlong", "unit 'furlong': use one of m, mm"),
         ("p1/fs = ", "p1/fs = 1q ", "'fs' of panel 'p1' is no direction"),

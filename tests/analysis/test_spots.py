@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from autosteer.analysis.spots import SpotFinder, Spots
 from autosteer.contracts import AnalysisError, FrameError
+from autosteer.sims.detector_kinds import KINDS, MEDIUM, DetectorKind, KindSimulator
 from tests.analysis.simulated_frames import (
     GAIN,
     add_spots,
@@ -255,6 +257,103 @@ def test_many_frames_are_as_each_alone() -> None:
     np.testing.assert_array_equal(big_endian.intensity, together.intensity)
     part = finder.find(counts[:, :, :100])
     assert (part.slow_px < 100).all()
+
+
+@pytest.mark.parametrize("sigma_px", [0.6, 1.2, 2.5])
+def test_spots_of_all_widths_are_found_at_ten_sigmas(sigma_px: float) -> None:
+    shape = (2, 1, 384, 384)
+    frames = blank_frames(shape, background=8.0)
+    places = random_places(60, shape, margin=12)
+    photons = 10 * np.sqrt(8.2 * 4 * np.pi * sigma_px**2)
+    add_spots(frames, places, photons, sigma_px=sigma_px)
+    spots = SpotFinder().find(as_counts(frames, "int16"))
+    assert (matches(spots, places, within_px=2.5) >= 0).mean() >= 0.9
+    assert len(spots) <= len(places) + 3
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32"])
+def test_gaps_with_the_largest_number_need_no_mask(dtype: str) -> None:
+    shape = (2, 1, 256, 256)
+    frames = np.asarray(GAIN * np.random.default_rng(8).poisson(0.5, shape), np.float64)
+    places = random_places(40, shape)
+    add_spots(frames, places, 60.0)
+    counts = as_counts(frames, dtype)
+    counts[:, :, 100:137] = np.iinfo(dtype).max
+    counts[:, :, :, 60:68] = np.iinfo(dtype).max
+    counts[1, 0, 30, 40] = np.iinfo(dtype).max
+    spots = SpotFinder().find(counts)
+    clear = (np.abs(places[:, 2] - 118) > 22) & (np.abs(places[:, 3] - 63.5) > 7)
+    assert clear.sum() > 15
+    assert (matches(spots, places[clear]) >= 0).mean() >= 0.9
+    assert (matches(spots, places) >= 0).sum() >= len(spots) - 1
+    assert spots.intensity.max() < 100 * GAIN
+    np.testing.assert_allclose(spots.background_level, 0.5 * GAIN, atol=1)
+
+
+def test_a_spot_beside_a_hot_pixel_is_found_without_it() -> None:
+    frames = blank_frames((1, 1, 128, 128))
+    add_spots(frames, np.array([[0, 0, 60.0, 60.0]]), 300.0)
+    frames[0, 0, 60, 63] = 20_000
+    frames[0, 0, 90, 90] = 20_000
+    spots = SpotFinder().find(as_counts(frames, "uint16"))
+    assert len(spots) == 1
+    assert (spots.slow_px[0], spots.fast_px[0]) == pytest.approx((60, 60), abs=0.2)
+    assert spots.intensity[0] == pytest.approx(300 * GAIN, rel=0.15)
+
+
+def test_touching_spots_are_told_apart() -> None:
+    frames = blank_frames((1, 1, 128, 128))
+    places = np.array([[0, 0, 60.0, 60.0], [0, 0, 60.0, 64.0], [0, 0, 90.0, 30.0]])
+    add_spots(frames, places, 400.0)
+    spots = SpotFinder().find(as_counts(frames, "uint16"))
+    match = matches(spots, places, within_px=1.0)
+    assert len(set(match)) == len(spots) == 3
+    assert (match >= 0).all()
+
+
+def test_sigma_holds_the_counting_noise_where_the_gain_is_known() -> None:
+    shape = (1, 1, 512, 512)
+    rng = np.random.default_rng(9)
+    light = 2 + 30 * np.linspace(0, 1, 512)
+    frames = np.asarray(GAIN * rng.poisson(light, shape) + 40.0, np.float64)
+    places = np.array([[0, 0, 100.0 + 20 * n, 40.0] for n in range(10)])
+    add_spots(frames, places, 3_000.0)
+    spots = SpotFinder().find(as_counts(frames, "uint16"))
+    assert spots.gain[0] == pytest.approx(GAIN, rel=0.1)
+    match = matches(spots, places)
+    # Poisson: the variance of N photons is N, that of their counts the gain times the counts.
+    own = np.sqrt(spots.gain[0] * spots.intensity[match])
+    assert (spots.sigma[match] > own).all()
+    assert spots.sigma[match] == pytest.approx(GAIN * np.sqrt(3_000), rel=0.2)
+    even = SpotFinder().find(as_counts(blank_frames(shape), "uint16"))
+    assert np.isnan(even.gain[0])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_one_setting_serves_all_kinds_of_detector(kind: DetectorKind) -> None:
+    simulator = KindSimulator(kind, MEDIUM, seed=11)
+    frame, truth = simulator.frame(0, simulator.random_spots(0, 80, sigma_px=(0.8, 2.0)))
+    blank, _ = simulator.frame(1, simulator.random_spots(1, 0))
+    spots = SpotFinder().find(np.stack([frame, blank]))
+    placed = truth.spots
+    places = np.stack([np.zeros(len(placed)), placed.panel, placed.slow_px, placed.fast_px], axis=1)
+    strong = truth.whole & (truth.sigmas > 10)
+    assert strong.sum() > 30
+    assert (matches(spots, places[strong], within_px=2.5) >= 0).mean() > 0.93
+    assert spots.n_spots[0] <= (truth.sigmas > 3).sum() + 3
+    assert spots.n_spots[1] <= 3
+
+
+def test_spots_of_one_frame_are_those_of_that_frame() -> None:
+    frames = blank_frames((3, 1, 128, 128))
+    add_spots(frames, np.array([[0, 0, 30, 30], [2, 0, 60, 60], [2, 0, 90, 90]]), 300.0)
+    counts = as_counts(frames, "uint16")
+    alone = SpotFinder().find(counts).of_frame(2)
+    expected = SpotFinder().find(counts[2:])
+    assert alone.n_spots.tolist() == [2]
+    for field in fields(Spots):
+        found, wanted = getattr(alone, field.name), getattr(expected, field.name)
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 def test_lists_arrange_vectors_by_frame() -> None:

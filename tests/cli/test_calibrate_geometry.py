@@ -56,7 +56,12 @@ def test_the_calibrated_geometry_serves_the_next_command(frames: Path, tmp_path:
     assert lines[3][:2] == ["cell", "scale"]
     assert result.stdout.splitlines()[-1].endswith("valid from pulse 1200 on")
     written = json.loads(out.read_text())["autosteer"]["calibrations"]
-    assert [one["quantity"] for one in written] == ["shift_x", "shift_y", "cell_scale"]
+    assert [one["quantity"] for one in written] == [
+        "shift_x",
+        "shift_y",
+        "cell_scale",
+        "cell_distortion",
+    ]
     again = run.invoke(calibration, [str(frames), *CELL, "--geometry", str(out), "--json"])
     assert again.exit_code == 0, again.output
     for one in json.loads(again.stdout)["calibrations"][:2]:

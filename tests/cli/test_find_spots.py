@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import typer
@@ -40,6 +41,18 @@ def test_table_and_file(frames: Path, tmp_path: Path) -> None:
         assert columns["slow_px"][0] == pytest.approx(40, abs=0.3)
 
 
+def test_cxi_for_crystfel(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "spots.cxi"
+    result = run.invoke(app, [str(frames), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    with h5py.File(out) as file:
+        assert file["entry_1/result_1/nPeaks"][()].tolist() == [1, 0, 2]
+        assert file["entry_1/result_1/peakXPosRaw"][0, 0] == pytest.approx(50, abs=0.3)
+    result = run.invoke(app, [str(frames), str(frames), "--out", str(out)])
+    assert result.exit_code == 2
+    assert "takes the spots of one file of frames, not of 2" in result.stderr
+
+
 def test_json(frames: Path) -> None:
     result = run.invoke(app, [str(frames), "--json", "--dataset", "images"])
     assert result.exit_code == 0
@@ -65,7 +78,7 @@ def test_options_count(frames: Path, tmp_path: Path) -> None:
     [
         (["missing.h5"], "missing.h5: cannot be opened (No such file or directory)"),
         (["{}", "--dataset", "light"], "no array 'light'"),
-        (["{}", "--out", "spots.csv"], "written to .npz or .parquet"),
+        (["{}", "--out", "spots.csv"], "written to .npz, .parquet or .cxi"),
         (["{}", "--mask", "none.npy"], "none.npy: cannot read the mask"),
         (["{}", "--min-snr", "0"], "min_snr is 0.0: it must be positive"),
     ],

@@ -108,7 +108,10 @@ def test_results_for_crystfel(
 
 
 def test_lists_have_no_positions_for_crystfel(lists: Path, tmp_path: Path) -> None:
-    for name, message in (("a.stream", "written of frames only"), ("a.cxi", "one file of frames")):
+    for name, message in (
+        ("a.stream", "written of frames only"),
+        ("a.cxi", "a CXI file is of frames"),
+    ):
         result = run.invoke(app, [str(lists), *CELL, "--out", str(tmp_path / name)])
         assert result.exit_code == 2
         assert message in result.stderr

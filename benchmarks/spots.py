@@ -1,0 +1,92 @@
+"""Spot finding: recall and precision on four kinds of detector, indexing yield, and speed.
+
+python benchmarks/spots.py [--frames 20] [--crystals 20] [--seed 1] [--budget-s 3600]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from typing import Any
+
+from _cells import Cells, table
+from _spot_scores import FAINT_SIGMAS, STRONG_SIGMAS, judged_frames, score
+from _spot_speed import speeds
+from _spot_yield import yields
+
+from autosteer.analysis.spots import SpotFinder
+from autosteer.sims.detector_kinds import BACKGROUNDS, KINDS, BackgroundKind, DetectorKind
+
+
+def quality(
+    kind: DetectorKind, background: BackgroundKind, n_frames: int, seed: int
+) -> dict[str, Any]:
+    """Score the finder, with its defaults, on one kind of detector and background."""
+    return score(SpotFinder().find, judged_frames(kind, background, n_frames, seed))
+
+
+def main() -> None:
+    """Measure and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=20, help="frames of each kind")
+    parser.add_argument("--crystals", type=int, default=20, help="frames that are indexed")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--budget-s", type=float, default=3600.0)
+    parser.add_argument("--no-speed", action="store_true", help="leave the speeds out")
+    arguments = parser.parse_args()
+    cells = Cells("spots", arguments.budget_s)
+    rows = []
+    for kind in KINDS:
+        for background in BACKGROUNDS:
+            here = {"kind": kind.name, "background": background.name, "seed": arguments.seed}
+            counts = cells.get(
+                partial(quality, kind, background, arguments.frames, arguments.seed),
+                what="quality",
+                n_frames=arguments.frames,
+                **here,
+            )
+            indexed = cells.get(
+                partial(yields, kind, background, arguments.crystals, arguments.seed),
+                what="yield",
+                n_frames=arguments.crystals,
+                **here,
+            )
+            if counts is None or indexed is None:
+                print("the budget is used up: run again to go on", file=sys.stderr)
+                break
+            rows.append(_row(kind, background, counts, indexed))
+            print(f"{kind.name}, {background.name}: done", file=sys.stderr)
+    print(
+        f"Spots of >= {STRONG_SIGMAS:g} sigma, one default setting; those of "
+        f"{FAINT_SIGMAS:g} to {STRONG_SIGMAS:g} sigma count neither way. 'Own' counts the spot's "
+        "own noise in sigma. The last columns are shares of frames indexed correctly.\n"
+    )
+    print(table(rows))
+    if not arguments.no_speed:
+        print()
+        print(table(speeds()))
+
+
+def _row(
+    kind: DetectorKind,
+    background: BackgroundKind,
+    counts: dict[str, Any],
+    indexed: dict[str, float],
+) -> dict[str, Any]:
+    """Make a row of the table."""
+    return {
+        "detector": kind.name,
+        "background": background.name,
+        "spots": counts["n_true"],
+        "recall": counts["recall"],
+        "recall, own": counts["recall_own"],
+        "precision": counts["precision"],
+        "on a blank frame": counts["false_blank"],
+        "centroid rms [px]": counts["centroid_px"],
+        **{f"indexed: {name}": value for name, value in indexed.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()
