@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from autosteer.analysis.detectors import detector_of, mask_of
 from autosteer.analysis.indexing import Indexer
+from autosteer.analysis.indexing_result import IndexingResult
 from autosteer.analysis.quality import frame_quality
 from autosteer.analysis.results import (
     FrameFindings,
@@ -30,6 +32,8 @@ Frames = NDArray[Any]
 Vectors = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
+OnIndexed = Callable[[Vectors, IndexingResult], None]
+
 _TYPICAL_SPOTS = 50
 
 
@@ -48,6 +52,11 @@ class FrameAnalyser:
         Finds the lattices.
     min_spots_hit : int
         Spots that make a frame a hit.
+
+    Attributes
+    ----------
+    on_indexed : callable or None
+        Told of the spot lists of each batch and of what indexing found in them.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class FrameAnalyser:
         self._finder = finder
         self._indexer = indexer
         self._min_spots_hit = min_spots_hit
+        self.on_indexed: OnIndexed | None = None
 
     def warm_up(self, n_frames: int) -> None:
         """Use up the cost of first calls, before beam is spent on it.
@@ -125,6 +135,8 @@ class FrameAnalyser:
         lists = spots.lists(q)
         hit = spots.n_spots >= self._min_spots_hit
         result = self._indexer.index(np.where(hit[:, None, None], lists, np.float32(np.nan)))
+        if self.on_indexed is not None:
+            self.on_indexed(lists, result)
         measured = np.isfinite(spots.background_level)
         return {
             INDEXING.name: indexing_table(shots, lists, result, hit, measured),
@@ -148,11 +160,17 @@ class SpotListAnalyser:
         Finds the lattices.
     min_spots_hit : int
         Spots that make a list a hit.
+
+    Attributes
+    ----------
+    on_indexed : callable or None
+        Told of the spot lists of each batch and of what indexing found in them.
     """
 
     def __init__(self, indexer: Indexer, min_spots_hit: int) -> None:
         self._indexer = indexer
         self._min_spots_hit = min_spots_hit
+        self.on_indexed: OnIndexed | None = None
 
     def warm_up(self, n_frames: int) -> None:
         """Use up the cost of first calls, before beam is spent on it.
@@ -200,6 +218,8 @@ class SpotListAnalyser:
             )
         hit = np.isfinite(frames).all(axis=2).sum(axis=1) >= self._min_spots_hit
         result = self._indexer.index(np.where(hit[:, None, None], frames, np.float32(np.nan)))
+        if self.on_indexed is not None:
+            self.on_indexed(frames, result)
         return {
             INDEXING.name: indexing_table(shots, frames, result, hit, np.ones_like(hit)),
             QUALITY.name: quality_table(shots, frame_quality(frames, result), result),
@@ -228,11 +248,7 @@ def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotL
     AnalysisError
         If the section does not say enough, or a value in it cannot be used.
     """
-    try:
-        cell = UnitCell(*analysis.indexer.unit_cell, analysis.indexer.centering)
-    except ValueError as error:
-        raise AnalysisError(f"analysis.indexer: {error}") from error
-    indexer = Indexer(cell)
+    indexer = Indexer(known_cell(analysis))
     if source_kind == "spot_lists":
         return SpotListAnalyser(indexer, analysis.min_spots_hit)
     if analysis.detector is None:
@@ -249,6 +265,30 @@ def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotL
         indexer,
         analysis.min_spots_hit,
     )
+
+
+def known_cell(analysis: Analysis) -> UnitCell:
+    """Return the cell that an experiment file gives.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The file's section ``analysis``.
+
+    Returns
+    -------
+    UnitCell
+        The cell.
+
+    Raises
+    ------
+    AnalysisError
+        If its angles span no volume.
+    """
+    try:
+        return UnitCell(*analysis.indexer.unit_cell, analysis.indexer.centering)
+    except ValueError as error:
+        raise AnalysisError(f"analysis.indexer: {error}") from error
 
 
 def _numbered(n_frames: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

@@ -172,7 +172,7 @@ def find_cell(
     score = np.full((len(frames), _LATTICES_A_FRAME), -np.inf)
     for start in range(0, len(searched), _FRAMES_TOGETHER):
         chunk = searched[start : start + _FRAMES_TOGETHER]
-        basis[chunk], score[chunk] = _cells_of_frames(
+        basis[chunk], score[chunk] = cells_of_frames(
             lists[chunk], shortest_angstrom, longest_angstrom, device, shares.report
         )
         shares.next()
@@ -215,14 +215,33 @@ class _Shares:
         self._done += 1
 
 
-def _cells_of_frames(
+def cells_of_frames(
     lists: NDArray[np.float32],
     shortest_angstrom: float,
     longest_angstrom: float,
     device: str,
     progress: Callable[[float], None],
 ) -> tuple[Float, Float]:
-    """Find the best cells of each frame: bases (n, k, 3, 3) and scores (n, k)."""
+    """Find the cells that explain each frame best, each frame for itself.
+
+    Parameters
+    ----------
+    lists : ndarray of float32, shape (n_frames, n_spots, 3)
+        Scattering vectors, padded with NaN [1/angstrom].
+    shortest_angstrom, longest_angstrom : float
+        Range of the primitive cell's edges [angstrom].
+    device : str
+        Torch device that does the work.
+    progress : callable
+        Told the share of the work that is done.
+
+    Returns
+    -------
+    basis : ndarray of float64, shape (n_frames, n_cells, 3, 3)
+        Primitive vectors in rows [angstrom], best cell first.
+    score : ndarray of float64, shape (n_frames, n_cells)
+        Logarithm of the likelihood ratio of a lattice over spots anywhere.
+    """
     length = np.linalg.norm(lists, axis=2)
     order = np.argsort(length, axis=1, kind="stable")[:, :_FIT_SPOTS]
     spots = np.nan_to_num(np.take_along_axis(lists, order[..., None], axis=1))
@@ -251,7 +270,7 @@ def _agreed_form(
     lists: NDArray[np.float32], basis: Float, score: Float, device: str
 ) -> CrystalForm | None:
     """Find the cell of highest evidence; frames are numbered within the lists."""
-    candidates = _candidates(basis, score)
+    candidates = [one.basis for one in agreeing_cells(basis, score)]
     evidence = [float(_evidence_by_frame(lists, one, device).sum()) for one in candidates]
     order = np.argsort(evidence)[::-1]
     if not len(order) or evidence[order[0]] <= 0:
@@ -261,8 +280,37 @@ def _agreed_form(
     return _refined(lists, candidates[order[0]], log_odds, device)
 
 
-def _candidates(basis: Float, score: Float) -> list[Float]:
-    """Cells on which frames agree, those of most frames first, each once."""
+@dataclass(frozen=True, slots=True, eq=False)
+class AgreedCell:
+    """A cell that several frames have.
+
+    Parameters
+    ----------
+    basis : ndarray of float64, shape (3, 3)
+        Reduced primitive vectors of one of them in rows [angstrom].
+    n_frames : int
+        Number of frames.
+    """
+
+    basis: Float
+    n_frames: int
+
+
+def agreeing_cells(basis: Float, score: Float) -> list[AgreedCell]:
+    """Group the cells of frames by what their shortest vectors and volumes are.
+
+    Parameters
+    ----------
+    basis : ndarray of float64, shape (n_frames, n_cells, 3, 3)
+        Cells of each frame in rows [angstrom].
+    score : ndarray of float64, shape (n_frames, n_cells)
+        How well they explain it; -inf for none.
+
+    Returns
+    -------
+    list of AgreedCell
+        Cells of most frames first, some at most.
+    """
     frame, which = np.nonzero(np.isfinite(score))
     reduced = np.array([reduce_basis(basis[f, k])[0] for f, k in zip(frame, which, strict=True)])
     if not len(reduced):
@@ -272,9 +320,9 @@ def _candidates(basis: Float, score: Float) -> list[Float]:
         np.column_stack([np.linalg.norm(reduced, axis=2), np.cbrt(np.linalg.det(reduced))])
     )
     alike = (np.abs(key[:, None] - key) < _SAME_CELL).all(axis=2)
-    candidates: list[Float] = []
+    agreed: list[AgreedCell] = []
     free = np.ones(len(key), dtype=np.bool_)
-    while free.any() and len(candidates) < _N_CANDIDATES:
+    while free.any() and len(agreed) < _N_CANDIDATES:
         votes = np.array([len(np.unique(frame[row & free])) for row in alike]) * free
         weight = votes + 1e-6 * score[frame, which]
         best = int(np.where(free, weight, -np.inf).argmax())
@@ -283,9 +331,9 @@ def _candidates(basis: Float, score: Float) -> list[Float]:
         middle = members[
             np.abs(key[members] - np.median(key[members], axis=0)).sum(axis=1).argmin()
         ]
-        candidates.append(reduced[middle])
+        agreed.append(AgreedCell(reduced[middle], int(votes[best])))
         free[members] = False
-    return candidates
+    return agreed
 
 
 def _indexer(basis: Float, tolerance: float, device: str) -> Indexer:

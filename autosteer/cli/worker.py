@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autosteer.cli._output import clear_errors
+
+if TYPE_CHECKING:
+    from autosteer.analysis.cell_watch import CellWatch
+    from autosteer.service.child import ChildRuntime
+
+_WATCH_NICENESS = 15
+_WATCH_PAUSE_S = 1.0
 
 
 def worker(
@@ -27,6 +34,7 @@ def worker(
     ] = None,
 ) -> None:
     """Analyse what comes, until interrupted."""
+    import threading
     import time
 
     import zmq
@@ -39,7 +47,8 @@ def worker(
         configure_logging()
         runtime = ChildRuntime(name)
         experiment, _ = read_experiment(file)
-        from autosteer.analysis.analyser import make_analyser
+        from autosteer.analysis.analyser import known_cell, make_analyser
+        from autosteer.analysis.cell_watch import CellWatch
         from autosteer.analysis.worker import LARGEST_BATCH, Worker
         from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, ExperimentFileError
         from autosteer.stream import Inlet, RealClock
@@ -65,6 +74,10 @@ def worker(
             runtime.log.warning("problem", error=type(error).__name__, reason=str(error))
 
         analyser.warm_up(analysis.batch_shots)
+        watch = CellWatch(known_cell(analysis))
+        analyser.on_indexed = watch.take
+        watching = threading.Thread(target=_watch_cell, args=(watch, runtime), daemon=True)
+        watching.start()
         runtime.tell("ready")
         if outside_since == 0 and runtime.wait_for("go"):
             outside_since = time.time_ns()
@@ -96,6 +109,29 @@ def worker(
                 if outside_since is not None or working.ended or now_s - told_s > 2.0:
                     break
         working.finish()
+        watching.join()
         producer.close()
         inlet.close()
         runtime.tell("counters", **working.counters)
+
+
+def _watch_cell(watch: CellWatch, runtime: ChildRuntime) -> None:
+    """Look at frames that stay unindexed while nothing else has to be done."""
+    import os
+    import threading
+    import time
+
+    # On Linux a thread has a niceness of its own: results come first.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _WATCH_NICENESS)
+    told = None
+    while not runtime.should_stop():
+        if not watch.examine():
+            time.sleep(_WATCH_PAUSE_S)
+            continue
+        finding = watch.finding()
+        if finding is not None and finding.kind != told:
+            told = finding.kind
+            runtime.log.warning("cell", finding=str(finding))
+            runtime.tell("notice", text=str(finding))
+        # One frame in a while is enough to learn the cell from.
+        time.sleep(_WATCH_PAUSE_S)

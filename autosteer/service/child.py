@@ -92,7 +92,7 @@ class ChildRuntime:
         Parameters
         ----------
         event : str
-            What it is about: ``ready``, ``counters``, ``error``.
+            What it is about: ``ready``, ``counters``, ``notice``, ``error``.
         **facts
             JSON-able values.
         """

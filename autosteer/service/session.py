@@ -115,7 +115,7 @@ class Session:
         run = self.directory = make_run_directory(parent, self.experiment.name, self.uid)
         self._write_start(run)
         recorders = RunRecorders(run)
-        supervisor = Supervisor(run.logs, self._note_trouble)
+        supervisor = Supervisor(run.logs, self._note_trouble, self._note_notice)
         log = (run.logs / "agent.log").open("a", encoding="utf-8")
         configure_logging(log)
         self._log = structlog.get_logger().bind(process="agent", run_uid=self.uid)
@@ -268,6 +268,12 @@ class Session:
         fatal = not again and name not in {"ioc", "recorder"}
         text = what + ("; it is started anew" if again else "")
         self.agent.post(Fault(f"process '{name}'", text, fatal=fatal))
+
+    def _note_notice(self, name: str, text: str) -> None:
+        """Tell the controller, and by it people and record, what a process has noticed."""
+        self._log.warning("notice", child=name, text=text)
+        if self.agent is not None:
+            self.agent.post(Fault(name, text, fatal=False))
 
     async def _sample(self, supervisor: Supervisor) -> None:
         """Meter the processes."""

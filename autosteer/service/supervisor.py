@@ -63,6 +63,8 @@ class Supervisor:
         Folder for their logs.
     on_trouble : callable
         Told of (name, what happened, whether it is started anew).
+    on_notice : callable
+        Told of (name, text) what a process has noticed that people should know.
     environment : mapping of str to str, optional
         Variables besides those of this process.
     """
@@ -71,10 +73,12 @@ class Supervisor:
         self,
         logs: Path,
         on_trouble: Callable[[str, str, bool], None],
+        on_notice: Callable[[str, str], None],
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._logs = logs
         self._on_trouble = on_trouble
+        self._on_notice = on_notice
         self._environment = dict(environment or {})
         self.children: dict[str, Child] = {}
 
@@ -168,6 +172,8 @@ class Supervisor:
             if message is not None:
                 if message.get("event") == "counters":
                     child.counters = message
+                elif message.get("event") == "notice":
+                    self._on_notice(child.name, str(message.get("text")))
                 continue
             code = await child.process.wait() if child.process is not None else None
             if child.stopping:

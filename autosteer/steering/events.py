@@ -129,7 +129,7 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A part of the system has failed or recovered; for the record and the display."""
+    """A part of the system has failed, recovered, or noticed something; for record and display."""
 
     what: str
     message: str

@@ -28,7 +28,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_a_process_reports_dies_comes_back_and_ends(tmp_path: Path) -> None:
     trouble: Trouble = []
-    supervisor = Supervisor(tmp_path, lambda *what: trouble.append(what))
+    supervisor = Supervisor(tmp_path, lambda *what: trouble.append(what), lambda *_: None)
     meter = UsageMeter()
     child = recorder(tmp_path)
     try:
@@ -56,7 +56,7 @@ async def test_a_process_reports_dies_comes_back_and_ends(tmp_path: Path) -> Non
 
 
 async def test_a_process_that_does_not_start_is_quoted(tmp_path: Path) -> None:
-    supervisor = Supervisor(tmp_path, lambda *_: None)
+    supervisor = Supervisor(tmp_path, lambda *_: None, lambda *_: None)
     try:
         with pytest.raises(ProcessError, match=r"'policy' ended with code 2 .*No such file"):
             await supervisor.start(
@@ -68,7 +68,7 @@ async def test_a_process_that_does_not_start_is_quoted(tmp_path: Path) -> None:
 
 async def test_a_process_without_restart_stays_dead(tmp_path: Path) -> None:
     trouble: Trouble = []
-    supervisor = Supervisor(tmp_path, lambda *what: trouble.append(what))
+    supervisor = Supervisor(tmp_path, lambda *what: trouble.append(what), lambda *_: None)
     child = recorder(tmp_path)
     child.restart = None
     try:
