@@ -11,11 +11,11 @@ from autosteer.analysis.spots import SpotFinder
 from autosteer.contracts.simulation import SimulatedCrystals
 from autosteer.physics import Detector
 from autosteer.sims import LYSOZYME, CrystalSimulator, highest_resolution
+from autosteer.sims._spot_patches import PlacedSpots
 from autosteer.sims.detector_kinds import (
     BackgroundKind,
     DetectorKind,
     KindSimulator,
-    PlacedSpots,
 )
 
 Float = NDArray[np.float64]

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from _cells import table
 
-from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.analysis.calibration import GeometryCalibration, Quantity
 from autosteer.analysis.calibration_geometry import GeometryCalibrator
+from autosteer.analysis.geometry_files import FileGeometry
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.spot_positions import SpotPositions
 from autosteer.contracts.simulation import SimulatedCrystals

@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.special import ndtr
 
 from autosteer.physics import Detector, module_mask
 from autosteer.sims._draws import PulseDraws, stream_seed
+from autosteer.sims._spot_patches import PlacedSpots, SpotPatches, blur_matrix
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-_PATCH_REACH = 9
 # A spot is counted if this share of its light falls on pixels that count.
 _WHOLE_SHARE = 0.95
 # The footprint holds the pixels above one of these shares of a spot's brightest pixel.
 _FOOTPRINT_SHARES = (0.05, 0.15, 0.3, 0.45, 0.6)
-_SMALLEST_SIGMA_PX = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,36 +137,6 @@ MEDIUM = BackgroundKind("medium", 10.0, 4.0, 2.0)
 HIGH = BackgroundKind("high", 30.0, 6.0, 50.0)
 BACKGROUNDS = (LOW, MEDIUM, HIGH)
 """From single photons to a strong ring of solvent."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacedSpots:
-    """Spots to be put on a frame, each array of shape (n,).
-
-    Parameters
-    ----------
-    panel : ndarray of int64
-        Panel.
-    slow_px, fast_px : ndarray of float64
-        Centre; whole numbers are pixel centres [px].
-    photons : ndarray of float64
-        Expected photons.
-    sigma_long_px, sigma_short_px : ndarray of float64
-        Widths as seen on the frame, the spread of the detector included [px].
-    turn_rad : ndarray of float64
-        Angle from the fast axis to the long one.
-    """
-
-    panel: NDArray[np.int64]
-    slow_px: Float
-    fast_px: Float
-    photons: Float
-    sigma_long_px: Float
-    sigma_short_px: Float
-    turn_rad: Float
-
-    def __len__(self) -> int:
-        return len(self.panel)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -305,7 +273,7 @@ class KindSimulator:
         kind = self.kind
         spread = kind.point_spread_px
         expected = self._photons.copy()
-        patches = _Patches(spots, self.detector.frame_shape, spread)
+        patches = SpotPatches(spots, self.detector.frame_shape, spread)
         np.add.at(expected.reshape(-1), patches.pixel, patches.light)
         photons = rng.poisson(expected).astype(np.float64)
         if spread:
@@ -332,11 +300,11 @@ class KindSimulator:
 
     def _truth(self, spots: PlacedSpots) -> KindTruth:
         """Say how far spots stand out."""
-        seen = _Patches(spots, self.detector.frame_shape, 0.0)
+        seen = SpotPatches(spots, self.detector.frame_shape, 0.0)
         counts = seen.inside & self.good.reshape(-1)[seen.place]
         light = np.where(counts, seen.shares, 0.0) * spots.photons[:, None, None]
         level = self._photons.reshape(-1)[seen.place]
-        blur = _blur(self.kind.point_spread_px)
+        blur = blur_matrix(self.kind.point_spread_px)
         brightest = light.max(axis=(1, 2), initial=0.0, keepdims=True)
         sigmas = np.zeros((2, len(spots)))
         for share in _FOOTPRINT_SHARES:
@@ -398,50 +366,3 @@ def _background(detector: Detector, background: BackgroundKind) -> Float:
     shadow = 1 + 0.15 * np.sin(np.arctan2(position[..., 1], position[..., 0]))
     photons: Float = (falling + ring) * shadow
     return photons
-
-
-def _blur(sigma_px: float) -> Float:
-    """Return the matrix that spreads a line of a patch."""
-    steps = np.arange(-_PATCH_REACH, _PATCH_REACH + 1)
-    if not sigma_px:
-        return np.eye(len(steps))
-    matrix = np.exp(-(((steps[:, None] - steps) / sigma_px) ** 2) / 2)
-    blurred: Float = matrix / matrix[_PATCH_REACH].sum()
-    return blurred
-
-
-class _Patches:
-    """Where the light of spots falls: small squares about each."""
-
-    def __init__(self, spots: PlacedSpots, shape: tuple[int, int, int], spread_px: float) -> None:
-        _, n_slow, n_fast = shape
-        steps = np.arange(-_PATCH_REACH, _PATCH_REACH + 1)
-        row = np.rint(spots.slow_px).astype(np.int64)[:, None, None] + steps[:, None]
-        column = np.rint(spots.fast_px).astype(np.int64)[:, None, None] + steps
-        self.shares = _profile(spots, row, column, spread_px)
-        self.inside = (row >= 0) & (row < n_slow) & (column >= 0) & (column < n_fast)
-        row, column = np.clip(row, 0, n_slow - 1), np.clip(column, 0, n_fast - 1)
-        self.place = (spots.panel[:, None, None] * n_slow + row) * n_fast + column
-        self.pixel = self.place[self.inside]
-        self.light = (self.shares * spots.photons[:, None, None])[self.inside]
-
-
-def _profile(
-    spots: PlacedSpots, row: NDArray[np.int64], column: NDArray[np.int64], spread_px: float
-) -> Float:
-    """Return the share of each spot's light in the pixels of its square, shape (n, m, m)."""
-    long, short = (
-        np.sqrt(np.maximum(width**2 - spread_px**2, _SMALLEST_SIGMA_PX**2))[:, None, None]
-        for width in (spots.sigma_long_px, spots.sigma_short_px)
-    )
-    cosine, sine = (f(spots.turn_rad)[:, None, None] for f in (np.cos, np.sin))
-    down = row - spots.slow_px[:, None, None]
-    right = column - spots.fast_px[:, None, None]
-    # Integrated over the pixel across the two axes of the spot, which is exact for turns by
-    # quarters and good to some percent for the others.
-    along, across = right * cosine + down * sine, down * cosine - right * sine
-    shares = (ndtr((along + 0.5) / long) - ndtr((along - 0.5) / long)) * (
-        ndtr((across + 0.5) / short) - ndtr((across - 0.5) / short)
-    )
-    profile: Float = shares / shares.sum(axis=(1, 2), keepdims=True)
-    return profile

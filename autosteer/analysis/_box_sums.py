@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.analysis._background import STRIP_ROWS
 from autosteer.analysis._bad_values import is_bad
+from autosteer.analysis._block_layout import STRIP_ROWS
 
 Frames = NDArray[Any]
 Float = NDArray[np.float32]

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from autosteer.analysis import _background as blocks
-
-_STRIP_ROWS = blocks.STRIP_ROWS
+from autosteer.analysis._block_layout import FEWEST_PIXELS, STRIP_ROWS, BlockLayout
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +36,7 @@ class DenseBackground:
     """
 
     def __init__(
-        self, layout: blocks.BlockLayout, shape: tuple[int, int, int], device: torch.device
+        self, layout: BlockLayout, shape: tuple[int, int, int], device: torch.device
     ) -> None:
         self._shape, self._blocks = shape, layout.blocks
         self._samples, self._source = (
@@ -70,7 +69,7 @@ class DenseBackground:
         count = samples.isfinite().sum(dim=-1)
         rank = ((count - 1).clamp(min=0)[..., None] * self._quantiles).round().long()
         low, middle, high, highest = ordered.gather(-1, rank).unbind(-1)
-        middle = torch.where(count >= blocks.FEWEST_PIXELS, middle, torch.nan)
+        middle = torch.where(count >= FEWEST_PIXELS, middle, torch.nan)
         usual = self._median_by_region((highest - middle).nan_to_num()[:, self._source])
         bound = torch.maximum(
             blocks.CLIP_SIGMAS * ((high - low) / 2).clamp(min=floor), blocks.CLIP_HIGHEST * usual
@@ -104,7 +103,7 @@ class DenseBackground:
         """
         known = values.nan_to_num(nan=float(blocks.BEYOND_ANY_COUNT))
         strips = self._to_strips @ known @ self._to_columns
-        return strips.repeat_interleave(_STRIP_ROWS, dim=2)[:, :, : self._shape[1]]
+        return strips.repeat_interleave(STRIP_ROWS, dim=2)[:, :, : self._shape[1]]
 
     def _moments(
         self, offset: Tensor, bound: Tensor, count: Tensor, quiet: Tensor

@@ -31,7 +31,8 @@ _ITERATIONS = 40
 _CONVERGED_MM = 1e-6
 # Spots farther off than this many standard deviations hardly count (Cauchy weights).
 _ROBUST_SIGMAS = 2.5
-_MAD_TO_SIGMA = 1.4826
+MAD_TO_SIGMA = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 _SMALLEST_SIGMA = 1e-6
 _RIDGE = 1e-12
 
@@ -268,7 +269,7 @@ def _linearized(
     frame = _frames_about(ray)
     residual = np.einsum("nij,nj->ni", frame, observed - expected)
     sigma = np.array([
-        max(_MAD_TO_SIGMA * float(np.median(np.abs(part))), _SMALLEST_SIGMA)
+        max(MAD_TO_SIGMA * float(np.median(np.abs(part))), _SMALLEST_SIGMA)
         for part in (residual[:, :2], residual[:, 2])
     ])[[0, 0, 1]]
     squared = ((residual / sigma) ** 2).sum(axis=1)

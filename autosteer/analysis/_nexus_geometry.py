@@ -26,6 +26,7 @@ _TO_DEG = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180 / np.pi, "radia
 _TO_ANGSTROM = {"angstrom": 1.0, "angstroms": 1.0, "a": 1.0, "nm": 10.0, "m": 1e10}
 _TO_EV = {"ev": 1.0, "kev": 1e3}
 _LONGEST_CHAIN = 100
+_FLAT = ("x_pixel_size", "y_pixel_size", "beam_center_x", "beam_center_y")
 _HALF_PIXEL = 0.5
 
 
@@ -40,15 +41,11 @@ def holds_geometry(path: Path) -> bool:
     Returns
     -------
     bool
-        Whether it holds an NXdetector with modules, or with distance and beam center.
+        Whether it holds an NXdetector with modules, or with distance, pixel size and beam center.
     """
     try:
         with h5py.File(path, "r") as file:
-            return any(
-                next(_children(detector, "NXdetector_module"), None) is not None
-                or _first(detector, "distance", "detector_distance") is not None
-                for detector in _detectors(file)
-            )
+            return any(True for _ in _detectors(file))
     except (OSError, RuntimeError, KeyError):
         return False
 
@@ -80,8 +77,9 @@ def read_nexus(path: Path) -> FileGeometry:
             detectors = list(_detectors(file))
             if len(detectors) != 1:
                 raise FrameError(
-                    f"{path}: holds {len(detectors)} NXdetector groups: one is needed for a "
-                    "geometry; give it in a file of its own"
+                    f"{path}: holds {len(detectors)} NXdetector groups with modules, or with "
+                    "distance, pixel size and beam center: one is needed; give the geometry in a "
+                    "file of its own"
                 )
             return _read(path, file, detectors[0])
     except FrameError:
@@ -148,21 +146,24 @@ def _of_modules(
 
 def _of_distance(path: Path, detector: h5py.Group) -> tuple[Float, Float, Float, float, PanelCuts]:
     """Read a flat detector square to the beam, as files without modules describe it."""
-    distance = _needed(path, detector, "distance", "detector_distance")
-    pixel = _scaled(path, _needed(path, detector, "x_pixel_size"), _TO_MM)
-    other = _scaled(path, _needed(path, detector, "y_pixel_size"), _TO_MM)
+    distance = _first(detector, "distance", "detector_distance")
+    pixel, other = (_scaled(path, detector[f"{axis}_pixel_size"], _TO_MM) for axis in "xy")
     if not np.isclose(pixel, other, rtol=1e-6):
         raise FrameError(f"{path}: pixels of {pixel} by {other} mm: they must be square")
-    center = [
-        float(np.ravel(_needed(path, detector, f"beam_center_{axis}")[()])[0]) for axis in "xy"
-    ]
+    center_mm = [_center_mm(detector[f"beam_center_{axis}"], pixel) for axis in "xy"]
     mask = _first(detector, "pixel_mask", "detectorSpecific/pixel_mask")
     data = _first(detector, "data") if mask is None else mask
     if data is None:
         raise FrameError(f"{path}: {detector.name} has neither modules nor 'pixel_mask': no size")
-    corner = [-center[0] * pixel, -center[1] * pixel, _scaled(path, distance, _TO_MM)]
+    corner = [-center_mm[0], -center_mm[1], _scaled(path, distance, _TO_MM)]
     cuts = PanelCuts.stack((1, *data.shape[-2:]))
     return np.array([corner]), np.eye(3)[:1], np.eye(3)[1:2], pixel, cuts
+
+
+def _center_mm(item: h5py.Dataset, pixel_mm: float) -> float:
+    """Read how far the beam is from the edge of the detector, in a length or in pixels."""
+    unit = _text(item.attrs.get("units", "pixel"))
+    return float(np.ravel(item[()])[0]) * _TO_MM.get(unit, pixel_mm)
 
 
 def _wavelength(path: Path, file: h5py.File) -> Float:
@@ -281,20 +282,17 @@ def _children(group: h5py.Group, nexus_class: str) -> Iterator[h5py.Group]:
 
 
 def _detectors(file: h5py.File) -> Iterator[h5py.Group]:
-    """Give all detectors of all entries."""
+    """Give the detectors of all entries that say where they are."""
     for entry in _children(file, "NXentry"):
         for instrument in _children(entry, "NXinstrument"):
-            yield from _children(instrument, "NXdetector")
+            for detector in _children(instrument, "NXdetector"):
+                if any(_children(detector, "NXdetector_module")) or (
+                    _first(detector, "distance", "detector_distance") is not None
+                    and all(name in detector for name in _FLAT)
+                ):
+                    yield detector
 
 
 def _first(group: h5py.Group, *names: str) -> h5py.Dataset | None:
     """Return the first dataset that is there."""
     return next((group[name] for name in names if name in group), None)
-
-
-def _needed(path: Path, group: h5py.Group, *names: str) -> h5py.Dataset:
-    """Return the first dataset that is there, or fail."""
-    found = _first(group, *names)
-    if found is None:
-        raise FrameError(f"{path}: {group.name} has neither modules nor '{names[0]}'")
-    return found

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.analysis._file_geometry import FileGeometry
-from autosteer.analysis._geometry_fit import GeometryFit, IndexedSpots, Shifts, fit_shifts
+from autosteer.analysis._geometry_fit import (
+    MAD_TO_SIGMA,
+    GeometryFit,
+    IndexedSpots,
+    Shifts,
+    fit_shifts,
+)
 from autosteer.analysis._items import number_within
 from autosteer.analysis.calibration import (
     WHOLE_DETECTOR,
@@ -336,7 +342,7 @@ def _of_cells(
 ) -> Calibration:
     """Report the median over crystals, and its error as of a normal distribution."""
     middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - middle)))
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(values - middle)))
     sigma = math.sqrt(math.pi / 2) * spread / math.sqrt(len(values))
     halves = np.array([np.median(values[::2]), np.median(values[1::2])])
     trust = _trust(n_frames, sigma, _TRUSTED_SCALE, halves)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import rank_filter
 from scipy.stats import binom
 
-from autosteer.analysis._background import STRIP_ROWS, BlockBackground
+from autosteer.analysis._background import BlockBackground
 from autosteer.analysis._bad_values import is_bad
+from autosteer.analysis._block_layout import STRIP_ROWS
 from autosteer.contracts import AnalysisError, FrameError
 
 Bool = NDArray[np.bool_]

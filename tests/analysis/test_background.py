@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from autosteer.analysis._background import STRIP_ROWS, BlockBackground
+from autosteer.analysis._background import BlockBackground
+from autosteer.analysis._block_layout import STRIP_ROWS
 from autosteer.analysis._components import label_groups, touching_pairs
 
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.analysis.calibration import (
     CALIBRATION,
     WHOLE_DETECTOR,
@@ -22,6 +21,7 @@ from autosteer.analysis.calibration import (
     calibration_table,
     describe,
 )
+from autosteer.analysis.geometry_files import FileGeometry
 from autosteer.contracts import AnalysisError
 from autosteer.physics import Detector
 

@@ -10,10 +10,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.analysis._geometry_fit import IndexedSpots, Shifts, fit_shifts
-from autosteer.analysis.calibration import Calibration, GeometryCalibration, Quantity, Trust
+from autosteer.analysis.calibration import (
+    Calibration,
+    GeometryCalibration,
+    GeometryHistory,
+    Quantity,
+    Trust,
+)
 from autosteer.analysis.calibration_geometry import GeometryCalibrator
+from autosteer.analysis.geometry_files import FileGeometry
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.spot_positions import SpotPositions
 from autosteer.contracts import AnalysisError
@@ -184,6 +190,22 @@ def test_panels_shifted_by_half_a_pixel_are_put_right() -> None:
         relative = own - np.average(own, axis=0)
         assert one.value == pytest.approx(relative[one.panel, one.quantity], abs=0.02)
         assert one.sigma < 0.01
+
+
+def test_a_drifting_beam_is_followed_from_pulse_to_pulse() -> None:
+    start = FileGeometry.of_panels(flat(), np.array([WAVELENGTH]))
+    calibrator = GeometryCalibrator(Indexer(LYSOZYME), start, max_frames=20)
+    history = GeometryHistory(start)
+    # One frame a pulse; the beam moves between the second and the third run of twenty.
+    beams = [flat(off_px=(0.5, 0.0)), flat(off_px=(0.5, 0.0)), flat(off_px=(0.5, 0.7))]
+    for run, beam in enumerate(beams):
+        calibrator.add(spots_of(beam, 20, seed=run))
+        newest = 20 * run + 19
+        found = calibrator.calibrate(valid_from_pulse=newest + 5)
+        history.publish(found, newest_pulse=newest)
+    for pulse, beam in ((0, flat()), (23, flat()), (24, beams[0]), (63, beams[1]), (64, beams[2])):
+        off = history.at(pulse).detector.origin_mm - beam.origin_mm
+        assert np.abs(off).max() < 0.1 * PIXEL_MM
 
 
 def test_the_calibrator_keeps_the_newest_frames() -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.analysis.crystfel_files import write_cxi, write_stream
 from autosteer.analysis.frames import CutFrames, read_frames, read_spot_lists
+from autosteer.analysis.geometry_files import FileGeometry
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.offline import (
     IndexingWork,

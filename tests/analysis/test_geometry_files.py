@@ -353,7 +353,7 @@ def test_nexus_without_modules_and_with_a_wavelength_a_frame(tmp_path: Path) -> 
             ("x_pixel_size", 75.0, "um"),
             ("y_pixel_size", 75.0, "um"),
             ("beam_center_x", 40.5, "pixel"),
-            ("beam_center_y", 20.5, "pixel"),
+            ("beam_center_y", 20.5 * 75e-6, "m"),
         ):
             detector[name] = value
             detector[name].attrs["units"] = unit
@@ -361,6 +361,10 @@ def test_nexus_without_modules_and_with_a_wavelength_a_frame(tmp_path: Path) -> 
         del beam["incident_wavelength"]
         beam["incident_energy"] = [9.0, 9.5]
         beam["incident_energy"].attrs["units"] = "keV"
+        # Another detector, of which nothing but its name is known.
+        other = file.create_group("entry/instrument/monitor")
+        other.attrs["NX_class"] = "NXdetector"
+    assert describes_itself(path)
     source = read_frames(path, None, path)
     assert source.geometry is not None
     position = source.geometry.detector.positions_mm([0], [20], [50])
@@ -369,6 +373,9 @@ def test_nexus_without_modules_and_with_a_wavelength_a_frame(tmp_path: Path) -> 
     np.testing.assert_allclose(source.geometry.wavelength_angstrom, expected)
     assert source.geometry.mask is not None
     assert not source.geometry.mask[0, 5, 7]
+    with h5py.File(path, "r+") as file:
+        del file["entry/instrument/ELE_D0/beam_center_x"]
+    assert not describes_itself(path)
 
 
 def test_files_of_no_kind(tmp_path: Path) -> None:
@@ -383,7 +390,7 @@ def test_files_of_no_kind(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["data"] = 1
     assert not describes_itself(tmp_path / "a.h5")
-    with pytest.raises(FrameError, match="holds 0 NXdetector groups"):
+    with pytest.raises(FrameError, match="holds 0 NXdetector groups with modules"):
         read_geometry(tmp_path / "a.h5")
     whole = write_nexus(tmp_path / "whole.nxs").read_bytes()
     (tmp_path / "cut.nxs").write_bytes(whole[: len(whole) // 2])

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from autosteer.sims._spot_patches import PlacedSpots
 from autosteer.sims.detector_kinds import (
     CSPAD,
     EIGER,
@@ -19,7 +20,6 @@ from autosteer.sims.detector_kinds import (
     RAYONIX,
     DetectorKind,
     KindSimulator,
-    PlacedSpots,
 )
 
 
