@@ -9,7 +9,7 @@ import pytest
 
 from autosteer.analysis.frames import batches, read_frames
 from autosteer.analysis.indexing import Indexer
-from autosteer.analysis.offline import lattices_of_frames
+from autosteer.analysis.offline import IndexingWork, frames_to_index
 from autosteer.analysis.spots import SpotFinder
 from autosteer.physics import UnitCell
 
@@ -18,7 +18,8 @@ def test_both_cspad_images_of_thermolysin_index_from_their_pixels(data_directory
     source = read_frames(data_directory / "lcls_cspad_thermolysin_2images.npz")
     assert source.geometry is not None
     indexer = Indexer(UnitCell(93.4, 93.4, 131, 90, 90, 120))
-    found = list(lattices_of_frames(source, source.geometry, SpotFinder(), indexer))
+    frames = frames_to_index(source, source.geometry, SpotFinder())
+    found = list(map(IndexingWork(indexer), frames))
     assert np.concatenate([batch.result.indexed for batch in found]).all()
     n_spots = np.concatenate([batch.n_spots for batch in found])
     assert (n_spots > 60).all()
