@@ -32,6 +32,7 @@ from autosteer.analysis.indexing_result import (
 )
 from autosteer.contracts import AnalysisError
 from autosteer.physics import UnitCell, cell_parameters
+from autosteer.physics.bravais import point_group_order, smallest_point_group
 from autosteer.physics.lattices import reduce_basis, rotation_group
 
 __all__ = ["Indexer", "IndexingResult", "Reason"]
@@ -41,11 +42,20 @@ Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 Vectors = NDArray[np.float32]
 
-# Numbers in a work array of the search: half a mebibyte, which a core's own cache holds.
-_TILE_ELEMENTS = 2**17
-# Frames are worked on together up to so many spots, and so many frames.
-_CHUNK_SPOTS = 2**11
-_CHUNK_FRAMES = 64
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """How much is worked on at a time: numbers of a work array, spots, frames."""
+
+    tile_elements: int
+    chunk_spots: int
+    chunk_frames: int
+
+
+# A work array of half a mebibyte stays in a core's own cache; a graphics processor has half a
+# gibibyte to spare, and needs many frames to be busy.
+_CPU_SIZES = _Sizes(2**17, 2**11, 64)
+_GPU_SIZES = _Sizes(2**27, 2**17, 1024)
 # Grids of directions and angles are fine enough for spots up to this resolution.
 _SEARCH_RESOLUTION_ANGSTROM = 4.0
 # What is carried on from stage to stage: directions, cell vectors, lattices, finalists.
@@ -98,6 +108,10 @@ class Indexer:
         given is not that of the crystals: rows of spots may then fit by coincidence.
     max_lattices : int, default 4
         Lattices looked for in a frame, one after the other in what spots the others leave.
+    point_group : str, optional
+        Chiral point group of the crystals, such as ``422``. Where it is lower than the symmetry of
+        the lattice, spots can be indexed in several ways, see `IndexingResult.n_indexings`; by
+        default the lowest one that the lattice system allows.
 
     Raises
     ------
@@ -137,6 +151,7 @@ class Indexer:
         min_spots: int = 5,
         min_share: float = 0.1,
         max_lattices: int = 4,
+        point_group: str | None = None,
     ) -> None:
         for name, value, low, high in (
             ("cell_tolerance", cell_tolerance, 1e-4, 0.1),
@@ -150,6 +165,7 @@ class Indexer:
             if not low <= value <= high:
                 raise AnalysisError(f"{name} is {value}: it must lie within [{low}, {high}]")
         self._device = usable_device(device)
+        self._sizes = _CPU_SIZES if self._device.type == "cpu" else _GPU_SIZES
         self.cell = cell
         self.cell_tolerance = cell_tolerance
         self.min_spots = min_spots
@@ -161,6 +177,11 @@ class Indexer:
         basis, transform = reduce_basis(cell.primitive_basis())
         rotations = rotation_group(basis)
         self._settings = LatticeSettings.of_cell(cell, transform, cell_tolerance)
+        try:
+            least = smallest_point_group(cell) if point_group is None else point_group
+            self._n_indexings = len(self._settings.rotations) // point_group_order(least, cell)
+        except ValueError as error:
+            raise AnalysisError(str(error)) from error
         length = float(np.linalg.norm(basis[0]))
         # At the search resolution neighbouring grid points differ by a third of a fringe.
         phase_step = _SEARCH_RESOLUTION_ANGSTROM / 3
@@ -172,7 +193,7 @@ class Indexer:
             tolerance=cell_tolerance,
             n_kept=_N_KEPT,
             n_vectors=_N_VECTORS,
-            tile_elements=_TILE_ELEMENTS,
+            tile_elements=self._sizes.tile_elements,
         )
         self._rotations = RotationScan.of_basis(
             basis,
@@ -180,7 +201,7 @@ class Indexer:
             row=0,
             phase_step=phase_step / 2,
             n_lattices=_N_LATTICES,
-            tile_elements=_TILE_ELEMENTS,
+            tile_elements=self._sizes.tile_elements,
             device=self._device,
         )
         self._model = LatticeModel(
@@ -243,8 +264,8 @@ class Indexer:
         row = np.argsort(n_spots, kind="stable")
         parts = []
         while len(row):
-            size = _CHUNK_SPOTS // min(int(n_spots[row[0]]), self._search_spots)
-            size = min(max(size, 1), _CHUNK_FRAMES)
+            size = self._sizes.chunk_spots // min(int(n_spots[row[0]]), self._search_spots)
+            size = min(max(size, 1), self._sizes.chunk_frames)
             chunk, row = row[:size], row[size:]
             rank = order[chunk, : int(n_spots[chunk[-1]])]
             packed = np.take_along_axis(spots[frames[chunk]], rank[..., None], axis=1)
@@ -338,7 +359,9 @@ class Indexer:
         residual = np.full((n_frames, width), np.nan, dtype=np.float32)
         if not rounds:
             found = FoundLattices.none()
-            return IndexingResult(found, best, reason, log_evidence, spot_lattice, hkl, residual)
+            return IndexingResult(
+                found, best, reason, log_evidence, spot_lattice, hkl, residual, self._n_indexings
+            )
         found = FoundLattices.join([one.lattices() for one in rounds])
         member = np.concatenate([one.member for one in rounds])
         # Rounds stand behind each other: sorted by frame, the earlier round comes first.
@@ -352,7 +375,9 @@ class Indexer:
         hkl[frame, spot], residual[frame, spot] = self._settings.miller_indices(
             found.basis[lattice], spots[frame, spot]
         )
-        return IndexingResult(found, best, reason, log_evidence, spot_lattice, hkl, residual)
+        return IndexingResult(
+            found, best, reason, log_evidence, spot_lattice, hkl, residual, self._n_indexings
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

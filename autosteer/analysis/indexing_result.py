@@ -142,6 +142,9 @@ class IndexingResult:
         Miller indices in the conventional setting; 0 where a spot belongs to no lattice.
     residual : ndarray of float32, shape (n_frames, n_spots)
         Distance of each spot from its lattice point [1/angstrom]; NaN where there is none.
+    n_indexings : int
+        Ways to index a lattice that its points cannot tell apart, only the intensities on them
+        can: 1 without merohedral ambiguity.
     """
 
     found: FoundLattices
@@ -151,6 +154,7 @@ class IndexingResult:
     spot_lattice: Integer
     hkl: NDArray[np.int32]
     residual: NDArray[np.float32]
+    n_indexings: int
 
     @property
     def indexed(self) -> Bool:

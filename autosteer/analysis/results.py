@@ -242,6 +242,7 @@ def lattice_table(shots: Shots, result: IndexingResult) -> pa.RecordBatch:
             "orientation_sigma_deg": found.orientation_sigma_deg,
             "position_sigma": found.position_sigma,
             "excitation_sigma": found.excitation_sigma,
+            "n_indexings": np.full(len(found), result.n_indexings),
             "chance_probability": found.chance_probability,
         },
     )

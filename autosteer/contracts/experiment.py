@@ -219,6 +219,11 @@ class IndexerSection(Section):
         PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat
     ] = Field(description="a, b, c [angstrom], alpha, beta, gamma [deg]")
     centering: Literal["P", "A", "B", "C", "I", "F", "R"] = "P"
+    point_group: str | None = Field(
+        default=None,
+        description="Chiral point group of the crystals, such as 422: says which lattices can be "
+        "indexed in several ways; by default the lowest that the cell allows",
+    )
 
 
 class Analysis(Section):

@@ -228,6 +228,7 @@ LATTICES = item_kind(
         column("orientation_sigma_deg", _F4, "deg", "standard deviation of the orientation"),
         column("position_sigma", _F4, "1/angstrom", "scatter of the spots across their rays"),
         column("excitation_sigma", _F4, "1/angstrom", "scatter of the spots along their rays"),
+        column("n_indexings", _U4, "1", "ways to index that only intensities can tell apart"),
         column("chance_probability", _F4, "1", "bound on chance doing as well"),
     ],
 )

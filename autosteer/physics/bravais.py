@@ -24,6 +24,33 @@ _SYSTEMS = {
     (7, 2, 0, 2): "hexagonal",
     (9, 8, 6, 0): "cubic",
 }
+# Orders of the chiral point groups, and of the smallest one of each lattice system.
+_POINT_GROUPS = {
+    "1": 1,
+    "2": 2,
+    "222": 4,
+    "3": 3,
+    "32": 6,
+    "321": 6,
+    "312": 6,
+    "4": 4,
+    "422": 8,
+    "6": 6,
+    "622": 12,
+    "23": 12,
+    "432": 24,
+}
+_SMALLEST = {
+    "triclinic": "1",
+    "monoclinic": "2",
+    "orthorhombic": "222",
+    "rhombohedral": "3",
+    "tetragonal": "4",
+    "hexagonal": "3",
+    "cubic": "23",
+}
+# Tolerance within which a cell that somebody wrote down has its symmetry.
+_WRITTEN = 1e-4
 _COEFFICIENTS = np.array(list(itertools.product(range(-3, 4), repeat=3)), dtype=np.int64)
 _COEFFICIENTS = _COEFFICIENTS[(_COEFFICIENTS != 0).any(axis=1)]
 # Inner lattice points of centered cells, in halves.
@@ -100,6 +127,60 @@ def bravais_lattice(basis: Float, tolerance: float = 0.01) -> BravaisLattice:
     # Any basis of the averaged metric has its lengths and angles.
     symmetric = np.linalg.cholesky(rows @ metric @ rows.T)
     return BravaisLattice(system, UnitCell.from_basis(symmetric, centering), rows @ reduced)
+
+
+def smallest_point_group(cell: UnitCell) -> str:
+    """Name the chiral point group of lowest symmetry that crystals of a cell can have.
+
+    Parameters
+    ----------
+    cell : UnitCell
+        The cell, as symmetric as it is meant.
+
+    Returns
+    -------
+    str
+        Its symbol.
+
+    Examples
+    --------
+    >>> smallest_point_group(UnitCell(79.1, 79.1, 37.9, 90, 90, 90))
+    '4'
+    """
+    return _SMALLEST[bravais_lattice(cell.primitive_basis(), _WRITTEN).system]
+
+
+def point_group_order(symbol: str, cell: UnitCell) -> int:
+    """Count the rotations of a chiral point group.
+
+    Parameters
+    ----------
+    symbol : str
+        Its symbol.
+    cell : UnitCell
+        Cell of the crystals.
+
+    Returns
+    -------
+    int
+        Number of rotations.
+
+    Raises
+    ------
+    ValueError
+        If there is no such group, or the lattice of the cell does not have its rotations.
+    """
+    order = _POINT_GROUPS.get(symbol)
+    if order is None:
+        raise ValueError(
+            f"point group '{symbol}' is unknown: proteins have one of {', '.join(_POINT_GROUPS)}"
+        )
+    group = rotation_group(reduce_basis(cell.primitive_basis())[0], _WRITTEN)
+    needed = {2: "2" in symbol, 3: "3" in symbol, 4: "4" in symbol, 6: "6" in symbol}
+    has = dict(zip((2, 3, 4, 6), _orders(group), strict=True))
+    if len(group) % order or any(wanted and not has[n] for n, wanted in needed.items()):
+        raise ValueError(f"point group '{symbol}' does not fit the cell {cell.lengths}")
+    return order
 
 
 def _conventional_rows(system: str, group: Integer, metric: Float) -> Integer:

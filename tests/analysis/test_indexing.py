@@ -158,6 +158,36 @@ def test_equivalent_orientations_are_reported_as_one() -> None:
         assert np.trace(rotation @ turned) <= np.trace(turned)
 
 
+@pytest.mark.parametrize(
+    ("cell", "point_group", "n_indexings"),
+    [
+        (LYSOZYME, None, 2),
+        (LYSOZYME, "422", 1),
+        (LYSOZYME, "4", 2),
+        (THERMOLYSIN, "622", 1),
+        (THERMOLYSIN, None, 4),
+        (TRICLINIC, None, 1),
+        (CUBIC_I, "23", 2),
+        (RHOMBOHEDRAL, "32", 1),
+        # Nearly a right angle: the other setting has nearly the same cell.
+        (UnitCell(50, 65, 80, 90, 90.3, 90), None, 2),
+    ],
+)
+def test_ambiguous_indexing_is_flagged(
+    cell: UnitCell, point_group: str | None, n_indexings: int
+) -> None:
+    result = Indexer(cell, point_group=point_group).index(np.full((1, 0, 3), np.nan))
+    assert result.n_indexings == n_indexings
+
+
+@pytest.mark.parametrize(
+    ("point_group", "message"), [("4mm", "unknown: proteins have"), ("622", "does not fit")]
+)
+def test_a_wrong_point_group_is_named(point_group: str, message: str) -> None:
+    with pytest.raises(AnalysisError, match=message):
+        Indexer(LYSOZYME, point_group=point_group)
+
+
 def test_a_nearly_symmetric_cell_keeps_its_angle() -> None:
     cell = UnitCell(50, 65, 80, 90, 91.5, 90)
     stills = simulate_stills(cell, 40, 60, seed=16)

@@ -44,6 +44,7 @@ def result() -> IndexingResult:
         spot_lattice=np.array([[0, 1, 0], [-1, -1, -1], [-1, -1, -1]]),
         hkl=np.array([[[1, 2, 3], [4, 5, 6], [7, 8, 9]], *[[[0] * 3] * 3] * 2], np.int32),
         residual=np.array([[0.1, 0.2, 0.3], [NAN] * 3, [NAN] * 3], np.float32),
+        n_indexings=2,
     )
 
 
@@ -96,6 +97,7 @@ def test_item_tables_number_their_items_by_shot() -> None:
     assert (second["a_sigma"], second["gamma_sigma"]) == (6.0, 11.0)
     assert second["orientation_sigma_deg"] == pytest.approx(0.2)
     assert second["excitation_sigma"] == pytest.approx(4e-4)
+    assert second["n_indexings"] == 2
     assert second["chance_probability"] == pytest.approx(1 / 8)
 
 
@@ -154,6 +156,7 @@ def test_no_shots_give_empty_tables() -> None:
         spot_lattice=np.empty((0, 0), np.int64),
         hkl=np.empty((0, 0, 3), np.int32),
         residual=np.empty((0, 0), np.float32),
+        n_indexings=1,
     )
     none = np.empty(0, bool)
     assert indexing_table(nobody, np.empty((0, 0, 3)), nothing, none, none).num_rows == 0
