@@ -28,6 +28,8 @@ class DensePixels:
     quantum: Tensor
     frame: Tensor
     block: Tensor
+    photon: Tensor
+    photon_rate: Tensor
 
     def __len__(self) -> int:
         return len(self.place)
@@ -202,6 +204,8 @@ class DenseMeasurement:
             )
         )
         factor = 1 + variance[pixels.block]
+        photon = (third / variance).nan_to_num()
+        rate = (variance / photon**2).nan_to_num()
         return DensePixels(
             pixels.place,
             pixels.level,
@@ -209,6 +213,8 @@ class DenseMeasurement:
             (pixels.quantum + third[pixels.block] * pixels.noise) / factor,
             pixels.frame,
             pixels.block,
+            photon[pixels.block] * pixels.noise,
+            rate[pixels.block],
         )
 
     def _rough_height(self, pixels: DensePixels, excess: Tensor) -> Tensor:
@@ -263,6 +269,10 @@ class DenseMeasurement:
                 for name in ("fine", "coarse")
             )
         )
+        n_photons = excess @ self._weights["box"] / peaks.photon
+        expected = self._weights["box"].sum() * peaks.photon_rate
+        by_chance = _sigmas_of_photons(n_photons, expected)
+        snr = torch.where(peaks.photon > 0, torch.minimum(snr, by_chance), snr)
         among = excess[:, tests.MIDDLE]
         usable = torch.where(use[:, tests.MIDDLE], among, -torch.inf)
         step = usable.argmax(dim=1, keepdim=True)
@@ -382,6 +392,14 @@ def _equivalent_sigmas(total: Tensor, sigma: Tensor, skewness: Tensor) -> Tensor
     bend = skewness / 6
     root = (sigma**2 + 4 * bend * (total + bend).clamp(min=0)).sqrt()
     return torch.where(bend > 1e-4 * sigma, (root - sigma) / (2 * bend), total / sigma)
+
+
+def _sigmas_of_photons(n_photons: Tensor, expected: Tensor) -> Tensor:
+    """Return what `autosteer.analysis._significance.sigmas_of_photons` does."""
+    count, mean = n_photons.double().clamp(min=1e-3), expected.double().clamp(min=1e-9)
+    chance: Tensor = torch.special.gammainc(count, mean).clamp(max=0.5)
+    sigmas: Tensor = -torch.special.ndtri(chance)
+    return sigmas.clamp(max=30).float()
 
 
 def _highest(rank: Tensor, near: Tensor) -> Tensor:

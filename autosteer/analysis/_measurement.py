@@ -17,6 +17,7 @@ from autosteer.analysis._significance import (
     FINE,
     Footprint,
     equivalent_sigmas,
+    sigmas_of_photons,
     spread_factor,
 )
 from autosteer.analysis._surroundings import Ring, Surroundings
@@ -96,6 +97,10 @@ class StandingOut:
         Correlation of the noise of pixels side by side, on the pixel's frame.
     block : ndarray of int
         Flat index of the block.
+    photon : ndarray of float32
+        Height of the single photons that rise alone [detector counts]; 0 where there are none.
+    photon_rate : ndarray of float32
+        Share of the pixels that hold one.
     """
 
     place: Index
@@ -104,6 +109,8 @@ class StandingOut:
     quantum: Float
     correlation: Float
     block: Index
+    photon: Float
+    photon_rate: Float
 
     def __len__(self) -> int:
         return len(self.place)
@@ -253,9 +260,14 @@ def _with_rare_photons(
         height[alone], pixels.block[alone], blocks, pixels_per_block, LISTED_SIGMAS * BOX_NOISE
     )
     factor = 1 + variance[pixels.block]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        photon = np.nan_to_num(third / variance)
+        rate = np.nan_to_num(variance / photon**2)
     return replace(
         pixels,
         noise=pixels.noise * np.sqrt(factor),
+        photon=photon[pixels.block] * pixels.noise,
+        photon_rate=rate[pixels.block],
         quantum=((pixels.quantum + third[pixels.block] * pixels.noise) / factor).astype(np.float32),
     )
 
@@ -298,6 +310,11 @@ def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float
     snr = np.maximum(
         *(_snr(excess, use, footprint, peaks, noise, ring) for footprint in (FINE, COARSE))
     )
+    # Where photons are so rare that none is expected in a footprint, its first moments say little.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n_photons = excess @ BOX.weights / peaks.photon
+    by_chance = sigmas_of_photons(n_photons, BOX.weights.sum() * peaks.photon_rate)
+    snr = np.where(peaks.photon > 0, np.minimum(snr, by_chance), snr)
     # The brightest of the nine pixels about the peak, and the eight about that one.
     among = excess[:, MIDDLE]
     step = np.where(use[:, MIDDLE], among, -np.inf).argmax(axis=1)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammainc, ndtri
 
 from autosteer.analysis._surroundings import WINDOW_PX
 
@@ -154,3 +155,29 @@ def equivalent_sigmas(total: Float, sigma: Float, skewness: Float) -> Float:
     # Without skewness the root's difference is lost in rounding.
     result: Float = np.where(bend > 1e-4 * sigma, bent, straight).astype(np.float32)
     return result
+
+
+def sigmas_of_photons(n_photons: Float, expected: Float) -> Float:
+    """Return the number of sigmas of normal noise that is as rare as so many photons.
+
+    Parameters
+    ----------
+    n_photons : ndarray of float32, shape (n,)
+        Photons that were counted, which need be no whole number.
+    expected : ndarray of float32, shape (n,)
+        Mean of the Poisson distribution.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        Sigmas; not above 30.
+
+    Examples
+    --------
+    >>> sigmas_of_photons(np.array([3.0], np.float32), np.array([0.027], np.float32)).round(1)
+    array([4.5], dtype=float32)
+    """
+    # The chance of n or more is the incomplete gamma function, for n between whole numbers too.
+    chance = gammainc(np.maximum(n_photons, 1e-3), np.maximum(expected, 1e-9))
+    sigmas: Float = np.minimum(-ndtri(np.minimum(chance, 0.5)), 30).astype(np.float32)
+    return sigmas

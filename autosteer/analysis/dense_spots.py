@@ -209,4 +209,5 @@ class _Prepared:
         level, noise, quantum = (
             values.reshape(-1)[block] for values in (levels.level, levels.noise, levels.quantum)
         )
-        return DensePixels(place, level, noise, quantum, frame, block)
+        none = torch.zeros_like(level)
+        return DensePixels(place, level, noise, quantum, frame, block, none, none)

@@ -304,6 +304,8 @@ def _with_levels(place: Index, levels: BlockLevels, background: BlockBackground)
         levels.quantum.reshape(-1)[block],
         levels.correlation[block // blocks_per_frame],
         block,
+        photon=np.zeros(len(place), np.float32),
+        photon_rate=np.zeros(len(place), np.float32),
     )
 
 

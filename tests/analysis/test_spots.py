@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from autosteer.analysis.dense_spots import DenseSpotFinder
 from autosteer.analysis.spots import SpotFinder, Spots
 from autosteer.contracts import AnalysisError, FrameError
 from autosteer.sims.detector_kinds import KINDS, MEDIUM, DetectorKind, KindSimulator
@@ -103,6 +105,20 @@ def test_pairs_of_photons_on_a_quiet_detector_are_no_spots() -> None:
     spots = SpotFinder().find(as_counts(frames, "int16"))
     assert (matches(spots, places) >= 0).mean() >= 0.9
     assert len(spots) <= len(places) + 30
+
+
+@pytest.mark.parametrize("background", [0.0005, 0.003])
+@pytest.mark.parametrize("finder", [SpotFinder, partial(DenseSpotFinder, "cpu")])
+def test_rare_photons_that_meet_are_no_spots(background: float, finder: Any) -> None:
+    # Some tens of times two photons fall side by side, or three.
+    shape = (2, 1, 768, 768)
+    frames = blank_frames(shape, background=background, pedestal=0.0, readout=1.0)
+    assert len(finder().find(as_counts(frames, "int16"))) <= 4
+    places = random_places(20, shape)
+    add_spots(frames, places, 25.0)
+    spots = finder().find(as_counts(frames, "int16"))
+    assert (matches(spots, places) >= 0).mean() >= 0.9
+    assert len(spots) <= len(places) + 4
 
 
 def test_a_steep_ring_gives_no_spots() -> None:
