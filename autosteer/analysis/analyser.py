@@ -248,7 +248,8 @@ def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotL
     AnalysisError
         If the section does not say enough, or a value in it cannot be used.
     """
-    indexer = Indexer(known_cell(analysis), point_group=analysis.indexer.point_group)
+    options = analysis.indexer.model_dump(exclude={"unit_cell", "centering"})
+    indexer = Indexer(known_cell(analysis), **options)
     if source_kind == "spot_lists":
         return SpotListAnalyser(indexer, analysis.min_spots_hit)
     if analysis.detector is None:

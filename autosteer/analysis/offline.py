@@ -147,7 +147,7 @@ class IndexingWork:
         self._indexer = indexer
 
     @classmethod
-    def for_cell(cls, cell: UnitCell, device: str, cell_tolerance: float) -> Self:
+    def for_cell(cls, cell: UnitCell, device: str, **options: float) -> Self:
         """Prepare the work, in the process that does it.
 
         Parameters
@@ -156,15 +156,15 @@ class IndexingWork:
             The known cell.
         device : str
             Torch device.
-        cell_tolerance : float
-            Largest relative deviation of a crystal's cell.
+        **options
+            Further options of `Indexer`.
 
         Returns
         -------
         IndexingWork
             The work.
         """
-        return cls(Indexer(cell, device, cell_tolerance=cell_tolerance))
+        return cls(Indexer(cell, device, **options))  # type: ignore[arg-type]
 
     def __call__(self, item: FramesToIndex | ListsToIndex) -> LatticeBatch:
         """Index some frames or lists.

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autosteer.analysis.executors import Executor, Work
-    from autosteer.analysis.offline import FramesToIndex, LatticeBatch, ListsToIndex
+    from autosteer.analysis.offline import (
+        FramesToIndex,
+        IndexingWork,
+        LatticeBatch,
+        ListsToIndex,
+    )
     from autosteer.cli._frame_reader import FrameReader
     from autosteer.physics import UnitCell
 
@@ -57,6 +62,10 @@ def index(
     tolerance: Annotated[
         float, typer.Option(help="Largest relative deviation of a crystal's cell.")
     ] = 0.02,
+    false_accept: Annotated[
+        float,
+        typer.Option(help="Bound on how often spots without a lattice may be called indexed."),
+    ] = 0.01,
     device: Annotated[str, typer.Option(help="Torch device that does the work.")] = "cpu",
     processes: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
     ray: Annotated[
@@ -70,11 +79,14 @@ def index(
     json_output: JsonOutput = False,
 ) -> None:
     """Find the lattice of a known cell in frames, or in lists of spots."""
+    from functools import partial
+
     from autosteer.cli._progress import counting
 
     with clear_errors():
         from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
         from autosteer.analysis.offline import (
+            IndexingWork,
             frames_to_index,
             lattice_columns,
             lists_to_index,
@@ -101,6 +113,13 @@ def index(
             max_spots=max_spots,
             saturation=saturation,
         )
+        make = partial(
+            IndexingWork.for_cell,
+            unit_cell,
+            device,
+            cell_tolerance=tolerance,
+            false_accept=false_accept,
+        )
         found: list[LatticeBatch] = []
         done = 0
 
@@ -112,7 +131,7 @@ def index(
                     yield from frames_to_index(*frames.read(file))
 
         with (
-            _executor(unit_cell, device, tolerance, processes, ray) as executor,
+            _executor(make, processes, ray, device) as executor,
             counting("frames", quiet=json_output) as count,
         ):
             for batch in executor.map(items()):
@@ -129,16 +148,14 @@ def index(
 
 
 def _executor(
-    cell: UnitCell, device: str, tolerance: float, processes: int, ray: str | None
+    make: Callable[[], IndexingWork], processes: int, ray: str | None, device: str
 ) -> Executor:
     """Choose where the work is done."""
     from functools import partial
 
     from autosteer.analysis.executors import InProcessExecutor, ProcessExecutor
-    from autosteer.analysis.offline import IndexingWork
     from autosteer.analysis.ray_executor import RayExecutor
 
-    make = partial(IndexingWork.for_cell, cell, device, tolerance)
     if ray is not None:
         return RayExecutor(
             partial(_on_one_thread, make),

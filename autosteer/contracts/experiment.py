@@ -224,6 +224,19 @@ class IndexerSection(Section):
         description="Chiral point group of the crystals, such as 422: says which lattices can be "
         "indexed in several ways; by default the lowest that the cell allows",
     )
+    cell_tolerance: float = Field(
+        default=0.02,
+        ge=1e-4,
+        le=0.1,
+        description="Largest deviation of a crystal's cell: lengths relative, angles in radians",
+    )
+    false_accept: float = Field(
+        default=0.01,
+        ge=1e-12,
+        le=0.5,
+        description="Bound on the probability that spots without a lattice are called indexed",
+    )
+    max_lattices: PositiveInt = Field(default=4, description="Lattices looked for in a frame")
 
 
 class Analysis(Section):
