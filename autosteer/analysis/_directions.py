@@ -43,6 +43,51 @@ def half_sphere(n_directions: int) -> NDArray[np.float64]:
     return np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=1)
 
 
+def planes_misfit(q: Tensor, vectors: Tensor, tile_elements: int) -> Tensor:
+    """Sum up how far the spots are from the lattice planes across vectors.
+
+    Parameters
+    ----------
+    q : Tensor, shape (n_frames, n_spots, 3)
+        Scattering vectors [1/angstrom]; padding is zero.
+    vectors : Tensor, shape (3, n_vectors)
+        Vectors to try, in columns [angstrom].
+    tile_elements : int
+        Numbers held at once.
+
+    Returns
+    -------
+    Tensor, shape (n_frames, n_vectors)
+        Distances of q.v from whole numbers, each a quarter at most; less is better.
+    """
+    n_frames, n_spots, _ = q.shape
+    misfit = q.new_empty((n_frames, vectors.shape[1]))
+    step = max(64, tile_elements // max(1, n_frames * n_spots))
+    for start in range(0, vectors.shape[1], step):
+        phase = q @ vectors[:, start : start + step]
+        phase.sub_(phase.round()).abs_().clamp_(max=_COARSE_CAP)
+        torch.sum(phase, dim=1, out=misfit[:, start : start + step])
+    return misfit
+
+
+def take_rows(vectors: Tensor, index: Tensor) -> Tensor:
+    """Pick vectors of each frame.
+
+    Parameters
+    ----------
+    vectors : Tensor, shape (n_frames, n, 3)
+        The vectors.
+    index : Tensor of int, shape (n_frames, m)
+        Which ones.
+
+    Returns
+    -------
+    Tensor, shape (n_frames, m, 3)
+        These.
+    """
+    return vectors.gather(1, index[..., None].expand(-1, -1, 3))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DirectionSearch:
     """Looks for one cell vector by its length.
@@ -91,30 +136,19 @@ class DirectionSearch:
         Tensor, shape (n_frames, n_vectors, 3)
             Refined vectors [angstrom], best first.
         """
-        misfit = self._grid_misfit(q)
+        misfit = planes_misfit(q, self.grid, self.tile_elements)
         kept = misfit.topk(min(self.n_kept, misfit.shape[1]), dim=1, largest=False).indices
         vectors = self._refine(q, self.grid.T[kept])
         phase = q @ vectors.transpose(1, 2)
         misfit = (phase - phase.round()).abs_().clamp_(max=_FINE_CAP).sum(dim=1)
         order = misfit.argsort(dim=1)
-        vectors = _take(vectors, order)
+        vectors = take_rows(vectors, order)
         unit = vectors / vectors.norm(dim=-1, keepdim=True)
         # A vector that repeats a better one goes to the end of the list.
         alike = (unit @ unit.transpose(1, 2)).abs_() > _SAME_DIRECTION
         repeats = alike.tril_(-1).any(dim=-1)
         fresh_first = repeats.to(torch.uint8).argsort(dim=1, stable=True)
-        return _take(vectors, fresh_first[:, : self.n_vectors])
-
-    def _grid_misfit(self, q: Tensor) -> Tensor:
-        """Score all grid directions: (n_frames, n_directions), less is better."""
-        n_frames, n_spots, _ = q.shape
-        misfit = q.new_empty((n_frames, self.grid.shape[1]))
-        step = max(64, self.tile_elements // max(1, n_frames * n_spots))
-        for start in range(0, self.grid.shape[1], step):
-            phase = q @ self.grid[:, start : start + step]
-            phase.sub_(phase.round()).abs_().clamp_(max=_COARSE_CAP)
-            torch.sum(phase, dim=1, out=misfit[:, start : start + step])
-        return misfit
+        return take_rows(vectors, fresh_first[:, : self.n_vectors])
 
     def _refine(self, q: Tensor, vectors: Tensor) -> Tensor:
         """Fit each vector to the whole numbers nearest to its phases."""
@@ -136,8 +170,3 @@ class DirectionSearch:
             )
             vectors = vectors * (wanted / norm)
         return vectors
-
-
-def _take(vectors: Tensor, index: Tensor) -> Tensor:
-    """Pick rows of (n_frames, n, 3) by index (n_frames, m)."""
-    return vectors.gather(1, index[..., None].expand(-1, -1, 3))

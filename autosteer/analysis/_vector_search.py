@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from autosteer.analysis._directions import half_sphere
+from autosteer.analysis._directions import half_sphere, planes_misfit, take_rows
 
 # Neighbouring points of the grid differ by this part of a fringe for the outermost spot.
 _STEP_FRINGES = 1 / 3
@@ -66,7 +66,7 @@ def repeating_vectors(
     for length, done in zip(lengths.tolist(), (work / work[-1]).tolist(), strict=True):
         n_directions = math.ceil(2 * math.pi * (length / step) ** 2)
         grid = torch.tensor(half_sphere(n_directions).T * length, dtype=q.dtype, device=q.device)
-        misfit = _misfit(q, grid)
+        misfit = planes_misfit(q, grid, _TILE_ELEMENTS)
         # How far a direction stands out among those of its length.
         spread = (misfit.mean(dim=1, keepdim=True) - misfit) / misfit.std(dim=1, keepdim=True)
         best = spread.topk(min(_KEPT_A_SHELL, n_directions), dim=1)
@@ -75,30 +75,18 @@ def repeating_vectors(
         progress(done)
     vectors, significant = torch.cat(found, dim=1), torch.cat(significance, dim=1)
     kept = significant.topk(min(_N_REFINED, significant.shape[1]), dim=1).indices
-    vectors = _refine(q, _take(vectors, kept), position_sigma)
+    vectors = _refine(q, take_rows(vectors, kept), position_sigma)
     score = _score(q, vectors, position_sigma)
     length = vectors.norm(dim=-1)
     within = (length > 0.9 * shortest_angstrom) & (length < 1.1 * longest_angstrom)
     score = score.masked_fill(~within, -math.inf)
     order = score.argsort(dim=1, descending=True)
-    vectors, score = _take(vectors, order), score.gather(1, order)
+    vectors, score = take_rows(vectors, order), score.gather(1, order)
     near = torch.cdist(vectors, vectors).minimum(torch.cdist(vectors, -vectors))
     repeats = (near < _SAME_VECTOR_ANGSTROM).tril_(-1).any(dim=-1)
     score = score.masked_fill(repeats, -math.inf)
     best = score.topk(min(n_vectors, score.shape[1]), dim=1)
-    return _take(vectors, best.indices), best.values
-
-
-def _misfit(q: Tensor, grid: Tensor) -> Tensor:
-    """Sum of the distances of the spots from whole numbers, (n_frames, n_directions)."""
-    n_frames, n_spots, _ = q.shape
-    misfit = q.new_empty((n_frames, grid.shape[1]))
-    step = max(64, _TILE_ELEMENTS // max(1, n_frames * n_spots))
-    for start in range(0, grid.shape[1], step):
-        phase = q @ grid[:, start : start + step]
-        phase.sub_(phase.round()).abs_().clamp_(max=0.25)
-        torch.sum(phase, dim=1, out=misfit[:, start : start + step])
-    return misfit
+    return take_rows(vectors, best.indices), best.values
 
 
 def _refine(q: Tensor, vectors: Tensor, position_sigma: float) -> Tensor:
@@ -126,8 +114,3 @@ def _score(q: Tensor, vectors: Tensor, position_sigma: float) -> Tensor:
     ratio = torch.where(plane == 0, ratio.clamp(max=1), ratio)
     score: Tensor = ((_SHARE * (ratio - 1)).log1p() * present).sum(dim=-1)
     return score
-
-
-def _take(vectors: Tensor, index: Tensor) -> Tensor:
-    """Pick rows of (n_frames, n, 3) by index (n_frames, m)."""
-    return vectors.gather(1, index[..., None].expand(-1, -1, 3))
