@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -127,7 +129,8 @@ class ProcessExecutor:
             self._max_workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(self._make,),
+            # What cannot be loaded there is to be said, not to be died of.
+            initargs=(pickle.dumps(self._make),),
         )
 
     def map(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -207,10 +210,18 @@ class ProcessExecutor:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _begin(make: Callable[[], Work]) -> None:
-    """Prepare a process for its work."""
+def _begin(make: bytes) -> None:
+    """Prepare a process for its work; what goes wrong is told by the first item."""
     global _work
-    _work = make()
+    try:
+        _work = pickle.loads(make)()
+    except Exception as error:
+        _work = partial(_fail, error)
+
+
+def _fail(error: Exception, item: Any) -> Any:
+    """Do no work: its preparation has failed."""
+    raise error
 
 
 def _do(item: Any) -> Any:

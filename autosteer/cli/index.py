@@ -165,8 +165,6 @@ def _executor(
         )
     if processes == 1:
         return InProcessExecutor(make)
-    # What cannot be made is better said here than by a process that dies of it.
-    make()
     return ProcessExecutor(partial(_on_one_thread, make), processes)
 
 

@@ -12,9 +12,21 @@ import pytest
 from autosteer.analysis.executors import Executor, InProcessExecutor, ProcessExecutor
 from autosteer.analysis.ray_executor import RayExecutor
 from autosteer.contracts import AnalysisError
-from tests.analysis.work import make_dying, make_dying_once, make_refusing, make_square
+from tests.analysis.work import (
+    make_dying,
+    make_dying_once,
+    make_nothing,
+    make_refusing,
+    make_square,
+)
 
 SQUARES = [value * value for value in range(12)]
+
+
+@pytest.fixture(autouse=True)
+def tests_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new processes find the work of this folder: they take over the path of modules."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
 
 
 def in_processes(make: Callable[[], Any]) -> Executor:
@@ -56,6 +68,11 @@ def test_an_item_that_kills_its_workers_is_named(kind: Callable[..., Executor]) 
 def test_errors_of_the_work_come_through(kind: Callable[..., Executor]) -> None:
     with kind(make_refusing) as executor, pytest.raises(ValueError, match="7 is no good"):
         list(executor.map([7]))
+
+
+def test_work_that_cannot_be_prepared_says_why() -> None:
+    with ProcessExecutor(make_nothing, 1) as executor, pytest.raises(OSError, match="no such disk"):
+        list(executor.map([1]))
 
 
 @pytest.mark.parametrize("kind", KINDS)

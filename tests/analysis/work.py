@@ -45,3 +45,7 @@ def _refuse(value: int) -> int:
 
 def make_refusing() -> Callable[[int], int]:
     return _refuse
+
+
+def make_nothing() -> Callable[[int], int]:
+    raise OSError("no such disk")
