@@ -12,19 +12,9 @@ from numpy.typing import NDArray
 from autosteer.analysis.detectors import detector_of, mask_of
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.indexing_result import IndexingResult
-from autosteer.analysis.quality import frame_quality
-from autosteer.analysis.results import (
-    FrameFindings,
-    Shots,
-    indexing_table,
-    lattice_table,
-    quality_table,
-    spot_list_table,
-    spot_table,
-)
-from autosteer.analysis.rings import spots_on_rings
+from autosteer.analysis.results import Shots, frame_tables, list_tables
 from autosteer.analysis.spots import FindsSpots, SpotFinder
-from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, AnalysisError, FrameError
+from autosteer.contracts import AnalysisError, FrameError
 from autosteer.contracts.experiment import Analysis
 from autosteer.physics import Detector, UnitCell
 
@@ -131,24 +121,12 @@ class FrameAnalyser:
         q = self._detector.scattering_vectors(
             spots.panel, spots.slow_px, spots.fast_px, self._wavelength_angstrom
         )
-        rings = spots_on_rings(spots, q)
         lists = spots.lists(q)
         hit = spots.n_spots >= self._min_spots_hit
         result = self._indexer.index(np.where(hit[:, None, None], lists, np.float32(np.nan)))
         if self.on_indexed is not None:
             self.on_indexed(lists, result)
-        measured = np.isfinite(spots.background_level)
-        return {
-            INDEXING.name: indexing_table(shots, lists, result, hit, measured),
-            QUALITY.name: quality_table(
-                shots,
-                frame_quality(lists, result, spots.lists(spots.intensity)),
-                result,
-                FrameFindings(spots, rings),
-            ),
-            SPOTS.name: spot_table(shots, spots, q, result, rings),
-            LATTICES.name: lattice_table(shots, result),
-        }
+        return frame_tables(shots, spots, q, result, hit)
 
 
 class SpotListAnalyser:
@@ -220,12 +198,7 @@ class SpotListAnalyser:
         result = self._indexer.index(np.where(hit[:, None, None], frames, np.float32(np.nan)))
         if self.on_indexed is not None:
             self.on_indexed(frames, result)
-        return {
-            INDEXING.name: indexing_table(shots, frames, result, hit, np.ones_like(hit)),
-            QUALITY.name: quality_table(shots, frame_quality(frames, result), result),
-            SPOTS.name: spot_list_table(shots, frames, result),
-            LATTICES.name: lattice_table(shots, result),
-        }
+        return list_tables(shots, frames, result, hit)
 
 
 def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotListAnalyser:

@@ -61,3 +61,30 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
             pq.write_table(pa.table(dict(columns)), path)
     except OSError as error:
         raise AnalysisError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def write_tables(folder: Path, tables: Mapping[str, Any]) -> None:
+    """Write tables as Parquet files of their names.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; it is made if it is not there.
+    tables : mapping of str to pyarrow.Table
+        Tables by name.
+
+    Raises
+    ------
+    AnalysisError
+        If a file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            pq.write_table(table, folder / f"{name}.parquet")
+    except OSError as error:
+        raise AnalysisError(f"{folder}: cannot be written ({error}); choose another folder") from (
+            error
+        )

@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from autosteer.analysis.frames import FileGeometry, FrameSource, batches
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.indexing_result import IndexingResult, Reason
-from autosteer.analysis.results import CELL_COLUMNS, basis_columns
+from autosteer.analysis.results import (
+    CELL_COLUMNS,
+    Shots,
+    basis_columns,
+    frame_tables,
+    list_tables,
+)
 from autosteer.analysis.spots import FindsSpots, Spots
 from autosteer.contracts import AnalysisError
 from autosteer.physics import Detector, UnitCell, cell_parameters
@@ -51,8 +58,8 @@ class LatticeBatch:
         The file.
     first_frame : int
         Number of the first frame.
-    n_spots : ndarray of int64, shape (n,)
-        Spots of each frame.
+    lists : ndarray of float32, shape (n, n_spots, 3)
+        Spot lists of the frames [1/angstrom].
     result : IndexingResult
         What indexing found.
     spots : Spots, optional
@@ -63,10 +70,15 @@ class LatticeBatch:
 
     path: Path
     first_frame: int
-    n_spots: NDArray[np.int64]
+    lists: NDArray[np.float32]
     result: IndexingResult
     spots: Spots | None = None
     geometry: FileGeometry | None = None
+
+    @property
+    def n_spots(self) -> NDArray[np.int64]:
+        """Spots of each frame, shape (n,)."""
+        return np.asarray(np.isfinite(self.lists).all(axis=2).sum(axis=1), dtype=np.int64)
 
 
 def spots_of_frames(source: FrameSource, finder: FindsSpots) -> Iterator[SpotBatch]:
@@ -180,15 +192,11 @@ class IndexingWork:
             Their lattices.
         """
         if isinstance(item, ListsToIndex):
-            n_spots = np.isfinite(item.q).all(axis=2).sum(axis=1)
-            result = self._indexer.index(item.q)
-            return LatticeBatch(item.path, item.first_frame, n_spots, result)
+            return LatticeBatch(item.path, item.first_frame, item.q, self._indexer.index(item.q))
         spots = item.finder.find(item.frames)
-        q = item.geometry.scattering_vectors(spots, item.first_frame)
-        result = self._indexer.index(spots.lists(q))
-        return LatticeBatch(
-            item.path, item.first_frame, spots.n_spots, result, spots, item.geometry
-        )
+        lists = spots.lists(item.geometry.scattering_vectors(spots, item.first_frame))
+        result = self._indexer.index(lists)
+        return LatticeBatch(item.path, item.first_frame, lists, result, spots, item.geometry)
 
 
 def frames_to_index(
@@ -382,3 +390,38 @@ def lattice_columns(found: Sequence[LatticeBatch]) -> dict[str, NDArray[Any]]:
     ])
     columns.update(basis_columns(lattices))
     return columns
+
+
+def result_tables(found: Sequence[LatticeBatch], min_spots_hit: int) -> dict[str, pa.Table]:
+    """Arrange results in the tables that a run makes of them.
+
+    Parameters
+    ----------
+    found : sequence of LatticeBatch
+        The results, at least one batch.
+    min_spots_hit : int
+        Spots that make a frame a hit.
+
+    Returns
+    -------
+    dict of str to pyarrow.Table
+        Tables ``indexing``, ``quality``, ``spots`` and ``lattices``. The frames are numbered
+        through in place of pulse ids; nobody knows their times.
+    """
+    first = 0
+    parts: dict[str, list[pa.RecordBatch]] = {}
+    for one in found:
+        n_frames = len(one.lists)
+        shots = Shots(
+            np.arange(first, first + n_frames, dtype=np.uint64), np.zeros(n_frames, np.int64)
+        )
+        hit = one.n_spots >= min_spots_hit
+        if one.spots is None or one.geometry is None:
+            tables = list_tables(shots, one.lists, one.result, hit)
+        else:
+            q = one.geometry.scattering_vectors(one.spots, one.first_frame)
+            tables = frame_tables(shots, one.spots, q, one.result, hit)
+        for kind, table in tables.items():
+            parts.setdefault(kind, []).append(table)
+        first += n_frames
+    return {kind: pa.Table.from_batches(batches) for kind, batches in parts.items()}

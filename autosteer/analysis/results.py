@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from autosteer.analysis._items import number_within
 from autosteer.analysis.indexing_result import IndexingResult
-from autosteer.analysis.quality import FrameQuality, resolution_limit
-from autosteer.analysis.rings import RingSpots
+from autosteer.analysis.quality import FrameQuality, frame_quality, resolution_limit
+from autosteer.analysis.rings import RingSpots, spots_on_rings
 from autosteer.analysis.spots import Spots
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, make_batch
 from autosteer.physics import cell_parameters
@@ -41,6 +41,70 @@ class Shots:
 
     def __len__(self) -> int:
         return len(self.pulse_ids)
+
+
+def frame_tables(
+    shots: Shots, spots: Spots, q: NDArray[Any], result: IndexingResult, hit: Bool
+) -> dict[str, pa.RecordBatch]:
+    """Make all tables of frames.
+
+    Parameters
+    ----------
+    shots : Shots
+        The shots.
+    spots : Spots
+        The n spots of their frames.
+    q : ndarray of float, shape (n, 3)
+        Scattering vector of each spot [1/angstrom].
+    result : IndexingResult
+        What indexing found in their lists.
+    hit : ndarray of bool, shape (n_shots,)
+        Whether there are spots enough to call the frame a hit.
+
+    Returns
+    -------
+    dict of str to pyarrow.RecordBatch
+        Tables ``indexing``, ``quality``, ``spots`` and ``lattices``.
+    """
+    lists, rings = spots.lists(q), spots_on_rings(spots, q)
+    quality = frame_quality(lists, result, spots.lists(spots.intensity))
+    measured = np.isfinite(spots.background_level)
+    return {
+        INDEXING.name: indexing_table(shots, lists, result, hit, measured),
+        QUALITY.name: quality_table(shots, quality, result, FrameFindings(spots, rings)),
+        SPOTS.name: spot_table(shots, spots, q, result, rings),
+        LATTICES.name: lattice_table(shots, result),
+    }
+
+
+def list_tables(
+    shots: Shots, lists: NDArray[Any], result: IndexingResult, hit: Bool
+) -> dict[str, pa.RecordBatch]:
+    """Make all tables of spot lists that came without frames.
+
+    Parameters
+    ----------
+    shots : Shots
+        The shots.
+    lists : ndarray of float, shape (n_shots, n_spots, 3)
+        Scattering vectors, padded with NaN [1/angstrom].
+    result : IndexingResult
+        What indexing found in them.
+    hit : ndarray of bool, shape (n_shots,)
+        Whether there are spots enough to call the list a hit.
+
+    Returns
+    -------
+    dict of str to pyarrow.RecordBatch
+        Tables ``indexing``, ``quality``, ``spots`` and ``lattices``; what takes pixels to know is
+        null.
+    """
+    return {
+        INDEXING.name: indexing_table(shots, lists, result, hit, np.ones_like(hit)),
+        QUALITY.name: quality_table(shots, frame_quality(lists, result), result),
+        SPOTS.name: spot_list_table(shots, lists, result),
+        LATTICES.name: lattice_table(shots, result),
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -76,6 +76,16 @@ def index(
         Path | None,
         typer.Option(help="Write the results to a .npz, .parquet, .stream or .cxi file."),
     ] = None,
+    tables: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the tables of a run, as Parquet: indexing, quality, spots with their "
+            "Miller indices, and all lattices."
+        ),
+    ] = None,
+    min_spots_hit: Annotated[
+        int, typer.Option(min=1, help="Spots that make a frame a hit, in these tables.")
+    ] = 8,
     json_output: JsonOutput = False,
 ) -> None:
     """Find the lattice of a known cell in frames, or in lists of spots."""
@@ -84,12 +94,14 @@ def index(
     from autosteer.cli._progress import counting
 
     with clear_errors():
+        from autosteer.analysis.columns import write_tables
         from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
         from autosteer.analysis.offline import (
             IndexingWork,
             frames_to_index,
             lattice_columns,
             lists_to_index,
+            result_tables,
         )
         from autosteer.cli._frame_reader import (
             FrameReader,
@@ -141,6 +153,8 @@ def index(
         columns = lattice_columns(found)
         if out is not None:
             _write(out, files, found, frames, unit_cell, columns)
+        if tables is not None:
+            write_tables(tables, result_tables(found, min_spots_hit))
         if json_output:
             _print_json(columns)
         else:

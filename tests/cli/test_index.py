@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import typer
@@ -222,6 +223,24 @@ def test_importing_the_commands_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_tables_of_a_run_are_written(lists: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "tables"
+    result = run.invoke(app, [str(lists), *CELL, "--tables", str(folder)])
+    assert result.exit_code == 0, result.output
+    tables = {path.stem: pq.read_table(path) for path in folder.iterdir()}
+    assert set(tables) == {"indexing", "quality", "spots", "lattices"}
+    assert tables["indexing"]["pulse_id"].to_pylist() == [0, 1, 2]
+    assert tables["indexing"]["indexed"].to_pylist() == [True, False, True]
+    assert tables["lattices"]["pulse_id"].to_pylist() == [0, 2]
+    on_lattice = pc.sum(pc.is_valid(tables["spots"]["h"])).as_py()
+    assert on_lattice == pc.sum(tables["lattices"]["n_indexed_spots"]).as_py()
+    taken = tmp_path / "taken"
+    taken.touch()
+    refused = run.invoke(app, [str(lists), *CELL, "--tables", str(taken)])
+    assert refused.exit_code != 0
+    assert "cannot be written" in refused.stderr
 
 
 def test_processes_share_the_work_and_change_nothing(lists: Path, tmp_path: Path) -> None:
