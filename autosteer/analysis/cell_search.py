@@ -31,6 +31,7 @@ _N_VECTORS = 24
 _LATTICES_A_FRAME = 3
 # The search looks at the spots of lowest resolution; the fit of lattices at more of them.
 _SEARCH_SPOTS = 80
+_FEWEST_SEARCHED = 24
 _FIT_SPOTS = 200
 _SEARCH_RESOLUTION_ANGSTROM = 4.0
 _POSITION_SIGMA = 7e-4
@@ -247,10 +248,12 @@ def cells_of_frames(
     spots = np.nan_to_num(np.take_along_axis(lists, order[..., None], axis=1))
     fitted = torch.from_numpy(spots).to(device)
     searched = fitted[:, :_SEARCH_SPOTS].clone()
-    # Frames of poor low resolution keep what spots they have.
-    near = searched.norm(dim=-1) < 1 / _SEARCH_RESOLUTION_ANGSTROM
-    enough = near.sum(dim=1, keepdim=True) - (searched.norm(dim=-1) == 0).sum(dim=1, keepdim=True)
-    searched[~near & (enough >= _SEARCH_SPOTS // 2)] = 0
+    # The finer the outermost spots, the more vectors have to be tried. They stand by length, and
+    # padding, which is zero, stands last.
+    norm = searched.norm(dim=-1)
+    n_least = (norm > 0).sum(dim=1, keepdim=True).clamp(1, _FEWEST_SEARCHED)
+    least = norm.gather(1, n_least - 1)
+    searched[norm > least.clamp(min=1 / _SEARCH_RESOLUTION_ANGSTROM)] = 0
     with torch.inference_mode():
         vectors, _ = repeating_vectors(
             searched,
