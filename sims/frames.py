@@ -139,8 +139,8 @@ class FrameSimulator:
     Raises
     ------
     ValueError
-        If modules and gaps do not fill the detector, or there are more hot and dead pixels than
-        pixels.
+        If modules and gaps do not fill the detector, there are more hot and dead pixels than
+        pixels, or the section leaves the wavelength to a geometry file.
     """
 
     def __init__(
@@ -153,6 +153,8 @@ class FrameSimulator:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         wavelength = section.wavelength_angstrom
+        if wavelength is None:
+            raise ValueError("wavelength_angstrom is needed where frames are simulated")
         self._config = config.detector
         self._spot_sigma_px = config.crystals.spot_sigma_px
         self._wave_vector = np.array([0.0, 0.0, 1 / wavelength])

@@ -53,10 +53,13 @@ class FrameFindings:
         Spots, background and saturation.
     rings : RingSpots
         Which of the spots lie on rings.
+    geometry_id : pyarrow.Array of uint64
+        Calibrated geometry by which each frame was analysed; null for that of the file.
     """
 
     spots: Spots
     rings: RingSpots
+    geometry_id: pa.Array
 
 
 def indexing_table(
@@ -138,6 +141,7 @@ def quality_table(
             "background_level": findings.spots.background_level,
             "saturated_fraction": findings.spots.saturated_fraction,
             "gain": findings.spots.gain,
+            "geometry_id": findings.geometry_id,
         }
     return make_batch(QUALITY, columns)
 

@@ -125,9 +125,13 @@ class DetectorSection(Section):
     beam_center_px: tuple[FiniteFloat, FiniteFloat] = Field(
         description="Beam on the detector (slow, fast) [px]; 0 is the first pixel's centre"
     )
-    wavelength_angstrom: PositiveFloat = Field(description="Wavelength [angstrom]")
+    wavelength_angstrom: PositiveFloat | None = Field(
+        default=None, description="Wavelength [angstrom]; may be left to the geometry file"
+    )
     saturation: PositiveFloat | None = Field(
-        default=None, description="Counts at and above which a pixel is saturated"
+        default=None,
+        description="Counts at and above which a pixel is saturated; may be left to the geometry "
+        "file",
     )
     modules: tuple[PositiveInt, PositiveInt] = Field(
         default=(1, 1), description="Modules along (slow, fast)"
@@ -141,8 +145,15 @@ class DetectorSection(Section):
     geometry_path: str | None = Field(
         default=None,
         description="CrystFEL, DIALS or NXmx geometry of the panels, in place of pixel size, "
-        "distance and beam center; frames come panel by panel, 'shape' is that of a panel",
+        "distance and beam center; 'shape' is that of a panel where frames come panel by panel, "
+        "that of the slab where they come as one that holds all panels",
     )
+
+    @model_validator(mode="after")
+    def _wavelength_is_said(self) -> Self:
+        if self.wavelength_angstrom is None and self.geometry_path is None:
+            raise ValueError("wavelength_angstrom is needed where no geometry_path is given")
+        return self
 
 
 class OutsideProducer(Section):

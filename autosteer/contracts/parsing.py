@@ -106,6 +106,13 @@ def _source_checks(experiment: Experiment) -> Iterator[Problem]:
     if experiment.simulation is not None:
         if source.kind == "spot_lists" and source.path is None:
             yield "source.path", "needed where the spot lists are simulated"
+        detector = None if experiment.analysis is None else experiment.analysis.detector
+        if (
+            source.kind == "frames"
+            and detector is not None
+            and detector.wavelength_angstrom is None
+        ):
+            yield "analysis.detector.wavelength_angstrom", "needed where frames are simulated"
         if source.producers:
             yield "source.producers", "not with a section 'simulation', which makes all tables"
     elif source.kind == "tables":
