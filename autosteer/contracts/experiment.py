@@ -250,6 +250,24 @@ class IndexerSection(Section):
     max_lattices: PositiveInt = Field(default=4, description="Lattices looked for in a frame")
 
 
+class CalibrationSection(Section):
+    """Small calibrations of the geometry while a run goes on, by the spots of its frames."""
+
+    every_frames: int = Field(
+        default=200, ge=30, le=5000, description="Hits that a worker collects for a calibration"
+    )
+    calibrant: bool = Field(
+        default=False,
+        description="The crystals are a calibrant whose cell is known beyond doubt: it is held "
+        "fixed, and the distance calibrated, too",
+    )
+    apply: Literal["trusted", "never"] = Field(
+        default="trusted",
+        description="trusted: later frames use a calibration that is trusted, from a stated pulse "
+        "on; never: calibrations are only published",
+    )
+
+
 class Analysis(Section):
     """From frames to result tables."""
 
@@ -263,6 +281,10 @@ class Analysis(Section):
     batch_shots: PositiveInt = Field(default=8, description="A batch starts at this many shots")
     batch_wait_s: NonNegativeFloat = Field(
         default=0.04, description="or when the oldest shot has waited this long [s]"
+    )
+    calibration: CalibrationSection | None = Field(
+        default=None,
+        description="Calibrates the geometry while frames come; without it nothing does",
     )
 
 

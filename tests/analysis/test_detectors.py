@@ -139,9 +139,7 @@ def test_wavelength_and_saturation_are_said_by_one_file_or_by_both_alike(tmp_pat
     path = write_crystfel(tmp_path / "a.geom")
     alike = geometry_of(of_file(path, wavelength_angstrom=1.30004, saturation=30000))
     assert alike.wavelength_angstrom == pytest.approx([WAVELENGTH], rel=1e-9)
-    with pytest.raises(
-        AnalysisError, match=r"wavelength is 1\.3 angstrom here, .* is 1\.301"
-    ):
+    with pytest.raises(AnalysisError, match=r"wavelength is 1\.3 angstrom here, .* is 1\.301"):
         geometry_of(of_file(path, wavelength_angstrom=1.301))
     with pytest.raises(AnalysisError, match=r"saturated at 30000 here, .* is 20000"):
         geometry_of(of_file(path, saturation=20000))
