@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -126,16 +127,14 @@ def _serve(
     # Results come first.
     os.nice(_NICENESS)
     indexer = make_indexer()
-    while True:
-        try:
-            spots: SpotPositions = connection.recv()
-        except EOFError:
-            return
-        answer: GeometryCalibration | AnalysisError
-        try:
+    # What the parent leaves behind when it ends.
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
             calibrator = GeometryCalibrator(indexer, geometry, calibrant=calibrant)
-            calibrator.add(spots)
-            answer = calibrator.calibrate()
-        except AnalysisError as error:
-            answer = error
-        connection.send(answer)
+            calibrator.add(connection.recv())
+            answer: GeometryCalibration | AnalysisError
+            try:
+                answer = calibrator.calibrate()
+            except AnalysisError as error:
+                answer = error
+            connection.send(answer)
