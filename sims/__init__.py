@@ -5,7 +5,7 @@
 
 from autosteer.sims.beamline import JetBeamline, Shot, ShotTruth
 from autosteer.sims.crystals import LYSOZYME, CrystalSimulator, Reflections
-from autosteer.sims.frames import FrameSimulator, FrameTruth, flat_detector, highest_resolution
+from autosteer.sims.frames import FrameSimulator, FrameTruth, highest_resolution
 from autosteer.sims.tables import TableSimulator
 from autosteer.sims.truth import RecordedTruth, TruthLog, read_truth
 
@@ -21,7 +21,6 @@ __all__ = [
     "ShotTruth",
     "TableSimulator",
     "TruthLog",
-    "flat_detector",
     "highest_resolution",
     "read_truth",
 ]

@@ -77,22 +77,35 @@ class FrameTruth:
         return replace(self, **{name: getattr(self, name)[spots] for name in per_spot})
 
 
-def flat_detector(section: DetectorSection) -> Detector:
-    """Make the geometry that an experiment file describes.
+def true_detector(section: DetectorSection, config: SimulatedDetector) -> Detector:
+    """Place the detector where it truly is.
 
     Parameters
     ----------
     section : DetectorSection
-        The experiment file's section.
+        Where the experiment file says it is.
+    config : SimulatedDetector
+        How far that is from the truth.
 
     Returns
     -------
     Detector
         One flat panel, square to the beam.
+
+    Raises
+    ------
+    ValueError
+        If it would stand behind the sample.
     """
-    return Detector.flat(
-        section.shape, section.pixel_size_um / 1000, section.distance_mm, section.beam_center_px
-    )
+    distance_mm = section.distance_mm + config.distance_error_mm
+    if not distance_mm > 0:
+        raise ValueError(
+            f"distance_error_mm is {config.distance_error_mm:g}: the true distance would be "
+            f"{distance_mm:g} mm"
+        )
+    (slow, fast), (off_slow, off_fast) = section.beam_center_px, config.beam_center_error_px
+    center = (slow + off_slow, fast + off_fast)
+    return Detector.flat(section.shape, section.pixel_size_um / 1000, distance_mm, center)
 
 
 def highest_resolution(detector: Detector, wavelength_angstrom: float) -> float:
@@ -128,7 +141,7 @@ class FrameSimulator:
     section : DetectorSection
         Geometry, wavelength, saturation, modules and gaps, as the analysis will see them.
     config : SimulatedSfx
-        Beam, crystals and how the detector counts.
+        Beam, crystals, how the detector counts, and where it truly is.
     cell : UnitCell, default lysozyme
         Cell of the crystals.
     seed : int, default 0
@@ -139,8 +152,9 @@ class FrameSimulator:
     Raises
     ------
     ValueError
-        If modules and gaps do not fill the detector, or there are more hot and dead pixels than
-        pixels.
+        If modules and gaps do not fill the detector, there are more hot and dead pixels than
+        pixels, the section leaves the wavelength to a geometry file, or the detector would stand
+        behind the sample.
     """
 
     def __init__(
@@ -153,10 +167,12 @@ class FrameSimulator:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         wavelength = section.wavelength_angstrom
+        if wavelength is None:
+            raise ValueError("wavelength_angstrom is needed where frames are simulated")
         self._config = config.detector
         self._spot_sigma_px = config.crystals.spot_sigma_px
         self._wave_vector = np.array([0.0, 0.0, 1 / wavelength])
-        self.detector = flat_detector(section)
+        self.detector = true_detector(section, config.detector)
         self.saturation = min(int(section.saturation or _MAX_COUNTS), _MAX_COUNTS)
         self.crystals = CrystalSimulator(
             cell,

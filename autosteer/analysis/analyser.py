@@ -9,20 +9,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autosteer.analysis.detectors import detector_of, mask_of
+from autosteer.analysis.detectors import frame_shape_of, geometry_of
+from autosteer.analysis.geometry_files import FileGeometry
+from autosteer.analysis.geometry_history import GeometryHistory
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.indexing_result import IndexingResult
 from autosteer.analysis.results import Shots, frame_tables, list_tables
+from autosteer.analysis.spot_positions import SpotPositions
 from autosteer.analysis.spots import FindsSpots, SpotFinder
 from autosteer.contracts import AnalysisError, FrameError
 from autosteer.contracts.experiment import Analysis
-from autosteer.physics import Detector, UnitCell
+from autosteer.physics import UnitCell
 
 Frames = NDArray[Any]
 Vectors = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
 OnIndexed = Callable[[Vectors, IndexingResult], None]
+OnHits = Callable[[SpotPositions, int], None]
 
 _TYPICAL_SPOTS = 50
 
@@ -32,10 +36,10 @@ class FrameAnalyser:
 
     Parameters
     ----------
-    detector : Detector
-        Geometry.
-    wavelength_angstrom : float
-        Wavelength [angstrom].
+    geometry : FileGeometry
+        Geometry to start with, and how frames are cut into its panels; with one wavelength.
+    frame_shape : (int, int, int)
+        Shape in which frames come, (n_blocks, n_slow, n_fast).
     finder : FindsSpots
         Finds the spots.
     indexer : Indexer
@@ -47,22 +51,28 @@ class FrameAnalyser:
     ----------
     on_indexed : callable or None
         Told of the spot lists of each batch and of what indexing found in them.
+    on_hits : callable or None
+        Told where the spots of each batch's hits are, and of its newest pulse.
     """
 
     def __init__(
         self,
-        detector: Detector,
-        wavelength_angstrom: float,
+        geometry: FileGeometry,
+        frame_shape: tuple[int, int, int],
         finder: FindsSpots,
         indexer: Indexer,
         min_spots_hit: int,
     ) -> None:
-        self._detector = detector
-        self._wavelength_angstrom = wavelength_angstrom
+        self.history = GeometryHistory(geometry)
+        """Which geometry holds at which pulse."""
+        self._cuts = geometry.cuts
+        self._wavelength_angstrom = float(geometry.wavelength_angstrom[0])
+        self._frame_shape = frame_shape
         self._finder = finder
         self._indexer = indexer
         self._min_spots_hit = min_spots_hit
         self.on_indexed: OnIndexed | None = None
+        self.on_hits: OnHits | None = None
 
     def warm_up(self, n_frames: int) -> None:
         """Use up the cost of first calls, before beam is spent on it.
@@ -73,14 +83,14 @@ class FrameAnalyser:
             Frames of a batch.
         """
         rng = np.random.default_rng(0)
-        n_panels, n_slow, n_fast = self._detector.frame_shape
-        frames = np.zeros((n_frames, n_panels, n_slow, n_fast), dtype=np.uint16)
+        n_blocks, n_slow, n_fast = self._frame_shape
+        frames = np.zeros((n_frames, n_blocks, n_slow, n_fast), dtype=np.uint16)
         for frame in frames:
-            panel = rng.integers(0, n_panels, _TYPICAL_SPOTS)
+            block = rng.integers(0, n_blocks, _TYPICAL_SPOTS)
             slow = rng.integers(0, n_slow - 1, _TYPICAL_SPOTS)
             fast = rng.integers(0, n_fast - 1, _TYPICAL_SPOTS)
             for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
-                frame[panel, slow + down, fast + right] = 1000
+                frame[block, slow + down, fast + right] = 1000
         self.analyse(frames, *_numbered(n_frames))
 
     def analyse(
@@ -93,8 +103,8 @@ class FrameAnalyser:
 
         Parameters
         ----------
-        frames : ndarray, shape (n, n_panels, n_slow, n_fast)
-            Frames [detector counts].
+        frames : ndarray, shape (n, n_blocks, n_slow, n_fast)
+            Frames, panel by panel or as slabs that hold the panels [detector counts].
         pulse_ids : ndarray of uint64, shape (n,)
             Number of each machine pulse.
         timestamps : ndarray of int64, shape (n,)
@@ -112,21 +122,24 @@ class FrameAnalyser:
             If the frames have the wrong shape or type, or there is not one per shot.
         """
         shots = _shots(len(frames), pulse_ids, timestamps)
-        if frames.shape[1:] != self._detector.frame_shape:
+        if frames.shape[1:] != self._frame_shape:
             raise FrameError(
                 f"frames have the shape {frames.shape[1:]} (panels, slow, fast), the detector "
-                f"{self._detector.frame_shape}: correct 'analysis.detector'"
+                f"{self._frame_shape}: correct 'analysis.detector'"
             )
-        spots = self._finder.find(frames)
-        q = self._detector.scattering_vectors(
-            spots.panel, spots.slow_px, spots.fast_px, self._wavelength_angstrom
-        )
+        spots = self._finder.find(self._cuts.cut(frames))
+        q = self.history.scattering_vectors(spots, shots.pulse_ids)
         lists = spots.lists(q)
         hit = spots.n_spots >= self._min_spots_hit
         result = self._indexer.index(np.where(hit[:, None, None], lists, np.float32(np.nan)))
         if self.on_indexed is not None:
             self.on_indexed(lists, result)
-        return frame_tables(shots, spots, q, result, hit)
+        if self.on_hits is not None and len(shots):
+            wavelength = np.full(len(shots), self._wavelength_angstrom)
+            positions = SpotPositions.of_spots(spots, wavelength)
+            self.on_hits(positions.of_frames(hit), int(shots.pulse_ids.max()))
+        geometry_id = self.history.ids(shots.pulse_ids)
+        return frame_tables(shots, spots, q, result, hit, geometry_id)
 
 
 class SpotListAnalyser:
@@ -221,24 +234,39 @@ def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotL
     AnalysisError
         If the section does not say enough, or a value in it cannot be used.
     """
-    options = analysis.indexer.model_dump(exclude={"unit_cell", "centering"})
-    indexer = Indexer(known_cell(analysis), **options)
+    indexer = make_indexer(analysis)
     if source_kind == "spot_lists":
         return SpotListAnalyser(indexer, analysis.min_spots_hit)
     if analysis.detector is None:
         raise AnalysisError("analysis.detector: needed where the source gives frames")
+    geometry = geometry_of(analysis.detector)
     finder = SpotFinder(
-        **analysis.finder.model_dump(),
-        mask=mask_of(analysis.detector),
-        saturation=analysis.detector.saturation,
+        **analysis.finder.model_dump(), mask=geometry.mask, saturation=geometry.saturation
     )
-    return FrameAnalyser(
-        detector_of(analysis.detector),
-        analysis.detector.wavelength_angstrom,
-        finder,
-        indexer,
-        analysis.min_spots_hit,
-    )
+    shape = frame_shape_of(geometry, analysis.detector)
+    return FrameAnalyser(geometry, shape, finder, indexer, analysis.min_spots_hit)
+
+
+def make_indexer(analysis: Analysis) -> Indexer:
+    """Make the indexer that an experiment file describes.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The file's section ``analysis``.
+
+    Returns
+    -------
+    Indexer
+        The indexer.
+
+    Raises
+    ------
+    AnalysisError
+        If the cell or an option cannot be used.
+    """
+    options = analysis.indexer.model_dump(exclude={"unit_cell", "centering"})
+    return Indexer(known_cell(analysis), **options)
 
 
 def known_cell(analysis: Analysis) -> UnitCell:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import enum
 import hashlib
 import struct
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from autosteer.analysis._file_geometry import FileGeometry
-from autosteer.contracts import AnalysisError
-from autosteer.contracts.tables import column, item_kind, make_batch, register_table_kind
+from autosteer.contracts import CALIBRATION, AnalysisError, make_batch
 
 WHOLE_DETECTOR = -1
 """Panel number of what concerns all panels."""
@@ -88,59 +85,7 @@ class Calibration:
             self.trust,
             self.valid_from_pulse,
         )
-        digest = hashlib.sha256(content).digest()[:8]
-        object.__setattr__(self, "id", int.from_bytes(digest, "little") >> 1)
-
-
-CALIBRATION = register_table_kind(
-    item_kind(
-        "calibration",
-        [
-            column(
-                "quantity",
-                pa.uint8(),
-                "1",
-                "0-2 shift x, y, z [mm]; 3-4 cell scale, distortion",
-            ),
-            column("panel", pa.int32(), "1", "panel of the detector; -1 for all of it"),
-            column("value", pa.float64(), "1", "the number, in the quantity's unit"),
-            column("sigma", pa.float64(), "1", "standard deviation of the value"),
-            column("n_frames", pa.uint32(), "1", "frames that it rests on"),
-            column("trust", pa.uint8(), "1", "0 untrusted, 1 provisional, 2 trusted"),
-            column("calibration_id", pa.uint64(), "1", "fingerprint of the calibration"),
-        ],
-    )
-)
-"""Calibrations; ``pulse_id`` is the first pulse that each is valid from."""
-
-
-def calibration_table(calibrations: Sequence[Calibration]) -> pa.RecordBatch:
-    """Arrange calibrations as a table to publish.
-
-    Parameters
-    ----------
-    calibrations : sequence of Calibration
-        Calibrations that are valid from one pulse on.
-
-    Returns
-    -------
-    pyarrow.RecordBatch
-        Table of the kind ``calibration``.
-    """
-    columns = {
-        name: np.array([getattr(one, name) for one in calibrations])
-        for name in ("quantity", "panel", "value", "sigma", "n_frames", "trust")
-    }
-    pulses = np.array([one.valid_from_pulse for one in calibrations], dtype=np.uint64)
-    return make_batch(
-        CALIBRATION,
-        {
-            "pulse_id": pulses,
-            "item": np.arange(len(calibrations)),
-            "calibration_id": np.array([one.id for one in calibrations], dtype=np.uint64),
-            **columns,
-        },
-    )
+        object.__setattr__(self, "id", _fingerprint(content))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,6 +110,16 @@ class GeometryCalibration:
     def valid_from_pulse(self) -> int:
         """First pulse that may be analysed with it."""
         return self.calibrations[0].valid_from_pulse
+
+    @property
+    def id(self) -> int:
+        """Fingerprint of all its calibrations: 63 bits."""
+        return _fingerprint(struct.pack(f"<{len(self.calibrations)}Q", *self.ids))
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Fingerprint of each of its calibrations."""
+        return tuple(one.id for one in self.calibrations)
 
     @property
     def trust(self) -> Trust:
@@ -200,6 +155,73 @@ class GeometryCalibration:
                 return one
         raise AnalysisError(f"{quantity.name.lower()} of panel {panel} was not calibrated")
 
+    def valid_from(self, pulse: int) -> GeometryCalibration:
+        """State anew from which pulse on it is valid.
+
+        Parameters
+        ----------
+        pulse : int
+            First pulse that may be analysed with it.
+
+        Returns
+        -------
+        GeometryCalibration
+            The same, with other ids.
+        """
+        restated = tuple(replace(one, valid_from_pulse=pulse) for one in self.calibrations)
+        return replace(self, calibrations=restated)
+
+    def trusted_part(self, start: FileGeometry) -> GeometryCalibration:
+        """Leave aside the shifts of single panels that are not trusted.
+
+        Parameters
+        ----------
+        start : FileGeometry
+            The geometry that was started with.
+
+        Returns
+        -------
+        GeometryCalibration
+            The same calibrations; the geometry is the start shifted by trusted ones alone.
+        """
+        origin_mm = start.detector.origin_mm.copy()
+        for one in self.calibrations:
+            if one.trust is Trust.TRUSTED and one.quantity <= Quantity.SHIFT_Z:
+                panels = slice(None) if one.panel == WHOLE_DETECTOR else one.panel
+                origin_mm[panels, one.quantity] += one.value
+        detector = replace(start.detector, origin_mm=origin_mm)
+        return replace(self, geometry=replace(start, detector=detector))
+
+
+def calibration_table(found: GeometryCalibration) -> pa.RecordBatch:
+    """Arrange what was calibrated as a table to publish.
+
+    Parameters
+    ----------
+    found : GeometryCalibration
+        What was found.
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        Table of the kind ``calibration``.
+    """
+    n_rows = len(found.calibrations)
+    columns = {
+        name: np.array([getattr(one, name) for one in found.calibrations])
+        for name in ("quantity", "panel", "value", "sigma", "n_frames", "trust")
+    }
+    return make_batch(
+        CALIBRATION,
+        {
+            "pulse_id": np.full(n_rows, found.valid_from_pulse, dtype=np.uint64),
+            "item": np.arange(n_rows),
+            "calibration_id": np.array(found.ids, dtype=np.uint64),
+            "geometry_id": np.full(n_rows, found.id, dtype=np.uint64),
+            **columns,
+        },
+    )
+
 
 def describe(calibration: Calibration) -> dict[str, Any]:
     """Describe a calibration in words and numbers, as JSON holds it.
@@ -227,58 +249,6 @@ def describe(calibration: Calibration) -> dict[str, Any]:
     return described
 
 
-class GeometryHistory:
-    """Which geometry holds at which pulse: what is found later never reaches back.
-
-    Parameters
-    ----------
-    first : FileGeometry
-        The geometry to start with.
-    """
-
-    def __init__(self, first: FileGeometry) -> None:
-        self._pulses: list[int] = []
-        self._geometries = [first]
-
-    def publish(self, calibration: GeometryCalibration, *, newest_pulse: int) -> None:
-        """Let later frames use a calibration.
-
-        Parameters
-        ----------
-        calibration : GeometryCalibration
-            The calibration.
-        newest_pulse : int
-            Newest pulse that has been analysed.
-
-        Raises
-        ------
-        AnalysisError
-            If it is untrusted, or would be valid for pulses that are analysed already or are
-            governed by a later calibration.
-        """
-        if calibration.trust is Trust.UNTRUSTED:
-            raise AnalysisError("the calibration is untrusted: take more frames before it is used")
-        pulse = calibration.valid_from_pulse
-        latest = max([newest_pulse, *self._pulses])
-        if pulse <= latest:
-            raise AnalysisError(
-                f"the calibration would be valid from pulse {pulse} on, and pulses up to {latest} "
-                "have their geometry: a calibration serves later frames only"
-            )
-        self._pulses.append(pulse)
-        self._geometries.append(calibration.geometry)
-
-    def at(self, pulse_id: int) -> FileGeometry:
-        """Return the geometry of a pulse.
-
-        Parameters
-        ----------
-        pulse_id : int
-            Number of the machine pulse.
-
-        Returns
-        -------
-        FileGeometry
-            The geometry that holds for it.
-        """
-        return self._geometries[bisect_right(self._pulses, pulse_id)]
+def _fingerprint(content: bytes) -> int:
+    """Make a number of 63 bits that is the same wherever it is computed."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") >> 1

@@ -420,7 +420,8 @@ def result_tables(found: Sequence[LatticeBatch], min_spots_hit: int) -> dict[str
             tables = list_tables(shots, one.lists, one.result, hit)
         else:
             q = one.geometry.scattering_vectors(one.spots, one.first_frame)
-            tables = frame_tables(shots, one.spots, q, one.result, hit)
+            of_file = pa.nulls(n_frames, pa.uint64())
+            tables = frame_tables(shots, one.spots, q, one.result, hit, of_file)
         for kind, table in tables.items():
             parts.setdefault(kind, []).append(table)
         first += n_frames

@@ -44,7 +44,12 @@ class Shots:
 
 
 def frame_tables(
-    shots: Shots, spots: Spots, q: NDArray[Any], result: IndexingResult, hit: Bool
+    shots: Shots,
+    spots: Spots,
+    q: NDArray[Any],
+    result: IndexingResult,
+    hit: Bool,
+    geometry_id: pa.Array,
 ) -> dict[str, pa.RecordBatch]:
     """Make all tables of frames.
 
@@ -60,6 +65,8 @@ def frame_tables(
         What indexing found in their lists.
     hit : ndarray of bool, shape (n_shots,)
         Whether there are spots enough to call the frame a hit.
+    geometry_id : pyarrow.Array of uint64
+        Calibrated geometry by which each frame was analysed; null for that of the file.
 
     Returns
     -------
@@ -71,7 +78,9 @@ def frame_tables(
     measured = np.isfinite(spots.background_level)
     return {
         INDEXING.name: indexing_table(shots, lists, result, hit, measured),
-        QUALITY.name: quality_table(shots, quality, result, FrameFindings(spots, rings)),
+        QUALITY.name: quality_table(
+            shots, quality, result, FrameFindings(spots, rings, geometry_id)
+        ),
         SPOTS.name: spot_table(shots, spots, q, result, rings),
         LATTICES.name: lattice_table(shots, result),
     }
@@ -117,10 +126,13 @@ class FrameFindings:
         Spots, background and saturation.
     rings : RingSpots
         Which of the spots lie on rings.
+    geometry_id : pyarrow.Array of uint64
+        Calibrated geometry by which each frame was analysed; null for that of the file.
     """
 
     spots: Spots
     rings: RingSpots
+    geometry_id: pa.Array
 
 
 def indexing_table(
@@ -202,6 +214,7 @@ def quality_table(
             "background_level": findings.spots.background_level,
             "saturated_fraction": findings.spots.saturated_fraction,
             "gain": findings.spots.gain,
+            "geometry_id": findings.geometry_id,
         }
     return make_batch(QUALITY, columns)
 

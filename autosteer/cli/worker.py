@@ -39,6 +39,7 @@ def worker(
 
     import zmq
 
+    from autosteer.cli._calibrating import calibrating
     from autosteer.cli._children import table_producer
     from autosteer.cli._experiment import read_experiment
     from autosteer.service.child import ChildRuntime, configure_logging
@@ -78,37 +79,39 @@ def worker(
         analyser.on_indexed = watch.take
         watching = threading.Thread(target=_watch_cell, args=(watch, runtime), daemon=True)
         watching.start()
-        runtime.tell("ready")
-        if outside_since == 0 and runtime.wait_for("go"):
-            outside_since = time.time_ns()
-        most = LARGEST_BATCH * analysis.batch_shots
-        inlet = Inlet(context, frames, "connect", "frames", high_water_mark=most)
-        working = Worker(
-            analyser,
-            inlet,
-            producer,
-            RealClock(),
-            run_uid,
-            analysis.batch_shots,
-            analysis.batch_wait_s,
-            note,
-        )
-        if outside_since is not None:
-            working.admit_outside(outside_since)
-        next_report_s = time.monotonic() + 1.0
-        told_s: float | None = None
-        while True:
-            working.step()
-            now_s = time.monotonic()
-            if now_s >= next_report_s:
-                next_report_s = now_s + 1.0
-                runtime.tell("counters", **working.counters)
-            if runtime.should_stop():
-                told_s = told_s or now_s
-                # The run's own source was told to stop before: its last frames may be on their way.
-                if outside_since is not None or working.ended or now_s - told_s > 2.0:
-                    break
-        working.finish()
+        with calibrating(experiment, analyser, producer, runtime) as calibrate:
+            runtime.tell("ready")
+            if outside_since == 0 and runtime.wait_for("go"):
+                outside_since = time.time_ns()
+            most = LARGEST_BATCH * analysis.batch_shots
+            inlet = Inlet(context, frames, "connect", "frames", high_water_mark=most)
+            working = Worker(
+                analyser,
+                inlet,
+                producer,
+                RealClock(),
+                run_uid,
+                analysis.batch_shots,
+                analysis.batch_wait_s,
+                note,
+            )
+            if outside_since is not None:
+                working.admit_outside(outside_since)
+            next_report_s = time.monotonic() + 1.0
+            told_s: float | None = None
+            while True:
+                working.step()
+                calibrate()
+                now_s = time.monotonic()
+                if now_s >= next_report_s:
+                    next_report_s = now_s + 1.0
+                    runtime.tell("counters", **working.counters)
+                if runtime.should_stop():
+                    told_s = told_s or now_s
+                    # The run's own source was told to stop before: its last frames may be coming.
+                    if outside_since is not None or working.ended or now_s - told_s > 2.0:
+                        break
+            working.finish()
         watching.join()
         producer.close()
         inlet.close()

@@ -53,6 +53,7 @@ from autosteer.contracts.protocols import (
     TableSink,
 )
 from autosteer.contracts.tables import (
+    CALIBRATION,
     INDEXING,
     LATTICES,
     MACHINE,
@@ -72,6 +73,7 @@ from autosteer.contracts.tables import (
 )
 
 __all__ = [
+    "CALIBRATION",
     "INDEXING",
     "LATTICES",
     "MACHINE",

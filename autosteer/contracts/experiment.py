@@ -125,9 +125,13 @@ class DetectorSection(Section):
     beam_center_px: tuple[FiniteFloat, FiniteFloat] = Field(
         description="Beam on the detector (slow, fast) [px]; 0 is the first pixel's centre"
     )
-    wavelength_angstrom: PositiveFloat = Field(description="Wavelength [angstrom]")
+    wavelength_angstrom: PositiveFloat | None = Field(
+        default=None, description="Wavelength [angstrom]; may be left to the geometry file"
+    )
     saturation: PositiveFloat | None = Field(
-        default=None, description="Counts at and above which a pixel is saturated"
+        default=None,
+        description="Counts at and above which a pixel is saturated; may be left to the geometry "
+        "file",
     )
     modules: tuple[PositiveInt, PositiveInt] = Field(
         default=(1, 1), description="Modules along (slow, fast)"
@@ -141,8 +145,15 @@ class DetectorSection(Section):
     geometry_path: str | None = Field(
         default=None,
         description="CrystFEL, DIALS or NXmx geometry of the panels, in place of pixel size, "
-        "distance and beam center; frames come panel by panel, 'shape' is that of a panel",
+        "distance and beam center; 'shape' is that of a panel where frames come panel by panel, "
+        "that of the slab where they come as one that holds all panels",
     )
+
+    @model_validator(mode="after")
+    def _wavelength_is_said(self) -> Self:
+        if self.wavelength_angstrom is None and self.geometry_path is None:
+            raise ValueError("wavelength_angstrom is needed where no geometry_path is given")
+        return self
 
 
 class OutsideProducer(Section):
@@ -239,6 +250,24 @@ class IndexerSection(Section):
     max_lattices: PositiveInt = Field(default=4, description="Lattices looked for in a frame")
 
 
+class CalibrationSection(Section):
+    """Small calibrations of the geometry while a run goes on, by the spots of its frames."""
+
+    every_frames: int = Field(
+        default=200, ge=30, le=5000, description="Hits that a worker collects for a calibration"
+    )
+    calibrant: bool = Field(
+        default=False,
+        description="The crystals are a calibrant whose cell is known beyond doubt: it is held "
+        "fixed, and the distance calibrated, too",
+    )
+    apply: Literal["trusted", "never"] = Field(
+        default="trusted",
+        description="trusted: later frames use a calibration that is trusted, from a stated pulse "
+        "on; never: calibrations are only published",
+    )
+
+
 class Analysis(Section):
     """From frames to result tables."""
 
@@ -252,6 +281,10 @@ class Analysis(Section):
     batch_shots: PositiveInt = Field(default=8, description="A batch starts at this many shots")
     batch_wait_s: NonNegativeFloat = Field(
         default=0.04, description="or when the oldest shot has waited this long [s]"
+    )
+    calibration: CalibrationSection | None = Field(
+        default=None,
+        description="Calibrates the geometry while frames come; without it nothing does",
     )
 
 

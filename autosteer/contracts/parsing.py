@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from autosteer.contracts.errors import ExperimentFileError, TableError
 from autosteer.contracts.experiment import Experiment
+from autosteer.contracts.simulation import Simulation
 from autosteer.contracts.tables import table_kind
 
 Problem = tuple[str, str]
@@ -86,6 +87,9 @@ def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
             yield "analysis", f"needed where source.kind is {experiment.source.kind}"
         elif experiment.source.kind == "frames" and experiment.analysis.detector is None:
             yield "analysis.detector", "needed where source.kind is frames"
+    analysis, kind = experiment.analysis, experiment.source.kind
+    if analysis is not None and analysis.calibration is not None and kind != "frames":
+        yield "analysis.calibration", f"only where source.kind is frames, not {kind}"
     yield from _source_checks(experiment)
     names = [quantity.name for quantity in experiment.quantities]
     for index, name in enumerate(names):
@@ -106,6 +110,7 @@ def _source_checks(experiment: Experiment) -> Iterator[Problem]:
     if experiment.simulation is not None:
         if source.kind == "spot_lists" and source.path is None:
             yield "source.path", "needed where the spot lists are simulated"
+        yield from _simulated_frames_checks(experiment, experiment.simulation)
         if source.producers:
             yield "source.producers", "not with a section 'simulation', which makes all tables"
     elif source.kind == "tables":
@@ -123,6 +128,23 @@ def _source_checks(experiment: Experiment) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name.startswith("worker-"):
             yield f"source.producers.{index}.name", "autosteer's own workers are called 'worker-'"
+
+
+def _simulated_frames_checks(experiment: Experiment, simulation: Simulation) -> Iterator[Problem]:
+    """Check that a detector can be simulated, if there is to be one."""
+    if experiment.source.kind != "frames" or experiment.analysis is None:
+        return
+    detector = experiment.analysis.detector
+    if detector is None:
+        return
+    if detector.wavelength_angstrom is None:
+        yield "analysis.detector.wavelength_angstrom", "needed where frames are simulated"
+    error_mm = simulation.beamline.detector.distance_error_mm
+    if not detector.distance_mm + error_mm > 0:
+        yield (
+            "simulation.beamline.detector.distance_error_mm",
+            f"{error_mm:g} puts the detector, {detector.distance_mm:g} mm away, behind the sample",
+        )
 
 
 def _used_twice(names: Sequence[str]) -> Iterator[tuple[int, str]]:

@@ -114,7 +114,7 @@ class SimulatedCrystals(_Section):
 
 
 class SimulatedDetector(_Section):
-    """How the detector counts; its geometry stands in the section ``analysis``."""
+    """How the detector counts, and how far it is from where the section ``analysis`` has it."""
 
     adu_per_photon: PositiveFloat = Field(default=10.0, description="Gain [counts/photon]")
     pedestal_adu: NonNegativeFloat = Field(default=40.0, description="Offset [counts]")
@@ -126,6 +126,13 @@ class SimulatedDetector(_Section):
     dead_pixels: int = Field(default=50, ge=0, description="Pixels that never count")
     bank_frames: PositiveInt = Field(
         default=48, description="Noise frames made at start and used in random order"
+    )
+    beam_center_error_px: tuple[FiniteFloat, FiniteFloat] = Field(
+        default=(0.0, 0.0),
+        description="True beam center less that of analysis.detector, (slow, fast) [px]",
+    )
+    distance_error_mm: FiniteFloat = Field(
+        default=0.0, description="True distance less that of analysis.detector [mm]"
     )
 
 

@@ -164,6 +164,7 @@ QUALITY = shot_kind(
         column("gain", _F4, "detector counts", "counts of a photon, learned from the noise"),
         column("background_level", _F4, "detector counts", "median background of the frame"),
         column("saturated_fraction", _F4, "1", "saturated over usable pixels"),
+        column("geometry_id", pa.uint64(), "1", "calibrated geometry used; null: the one given"),
     ],
 )
 
@@ -232,6 +233,21 @@ LATTICES = item_kind(
         column("chance_probability", _F4, "1", "bound on chance doing as well"),
     ],
 )
+
+CALIBRATION = item_kind(
+    "calibration",
+    [
+        column("quantity", pa.uint8(), "1", "0-2 shift x, y, z [mm]; 3-4 cell scale, distortion"),
+        column("panel", pa.int32(), "1", "panel of the detector; -1 for all of it"),
+        column("value", _F8, "1", "the number, in the quantity's unit"),
+        column("sigma", _F8, "1", "standard deviation of the value"),
+        column("n_frames", _U4, "1", "frames that it rests on"),
+        column("trust", pa.uint8(), "1", "0 untrusted, 1 provisional, 2 trusted"),
+        column("calibration_id", pa.uint64(), "1", "fingerprint of the calibration"),
+        column("geometry_id", pa.uint64(), "1", "fingerprint of all that were found together"),
+    ],
+)
+"""Calibrations; ``pulse_id`` is the first pulse that each is valid from."""
 
 _REGISTRY: dict[str, TableKind] = {}
 
@@ -307,7 +323,7 @@ def table_kinds() -> tuple[TableKind, ...]:
     return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))
 
 
-for _kind in (INDEXING, QUALITY, PULSE, MACHINE, SPOTS, LATTICES):
+for _kind in (INDEXING, QUALITY, PULSE, MACHINE, SPOTS, LATTICES, CALIBRATION):
     register_table_kind(_kind)
 
 

@@ -98,25 +98,25 @@ class PanelCuts:
         )
 
     def cut(self, frame: NDArray[Any]) -> NDArray[Any]:
-        """Cut a frame, or a mask, into its panels.
+        """Cut frames, or a mask, into their panels.
 
         Parameters
         ----------
-        frame : ndarray, shape (n_blocks, n_slow, n_fast)
-            The stored frame.
+        frame : ndarray, shape (..., n_blocks, n_slow, n_fast)
+            The stored frame, or several.
 
         Returns
         -------
-        ndarray, shape (n_panels, n_slow, n_fast)
-            Its panels, smaller ones padded with zeros; the frame itself where nothing changes.
+        ndarray, shape (..., n_panels, n_slow, n_fast)
+            The panels, smaller ones padded with zeros; the frame itself where nothing changes.
         """
-        if frame.shape == self.panels_shape and self._is_stack():
+        if frame.shape[-3:] == self.panels_shape and self._is_stack():
             return frame
-        panels = np.zeros(self.panels_shape, dtype=frame.dtype)
+        panels = np.zeros((*frame.shape[:-3], *self.panels_shape), dtype=frame.dtype)
         rows = zip(self.block, self.first, self.sizes, strict=True)
         for index, (block, (slow, fast), (n_slow, n_fast)) in enumerate(rows):
-            part = frame[block, slow : slow + n_slow, fast : fast + n_fast]
-            panels[index, :n_slow, :n_fast] = part
+            part = frame[..., block, slow : slow + n_slow, fast : fast + n_fast]
+            panels[..., index, :n_slow, :n_fast] = part
         return panels
 
     def stored_positions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from autosteer.analysis.analyser import FrameAnalyser, SpotListAnalyser, make_analyser
+from autosteer.analysis.calibration import (
+    WHOLE_DETECTOR,
+    Calibration,
+    GeometryCalibration,
+    Quantity,
+    Trust,
+)
+from autosteer.analysis.spot_positions import SpotPositions
 from autosteer.contracts import AnalysisError, FrameError, check_schema, table_kind
 from autosteer.contracts.experiment import Analysis, DetectorSection, FinderSection, IndexerSection
 from autosteer.physics import Detector
@@ -119,6 +128,79 @@ def test_options_of_the_file_reach_the_finder() -> None:
     masked = make_analyser(analysis(detector=section), "frames").analyse(frames, *ids(1))
     slow = masked["spots"].column("slow_px").to_numpy()
     assert ((slow < 128) | (slow > 383)).all()
+
+
+def left_and_right(path: Path) -> str:
+    """Write the detector as two halves of a slab, with no word on the wavelength."""
+    lines = ["clen = 120 mm", "res = 3333.3333333333335", "max_adu = 16000"]
+    for index in range(2):
+        lines += [
+            f"p{index}/min_ss = 0",
+            f"p{index}/max_ss = 511",
+            f"p{index}/min_fs = {256 * index}",
+            f"p{index}/max_fs = {256 * index + 255}",
+            f"p{index}/fs = x",
+            f"p{index}/ss = y",
+            f"p{index}/corner_x = {256 * index - 256}",
+            f"p{index}/corner_y = -256",
+        ]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_slabs_and_panels_of_a_geometry_file_are_analysed_alike(tmp_path: Path) -> None:
+    frames, _ = frames_of_crystals(3, [0, 2])
+    values = SECTION.model_dump() | {"geometry_path": left_and_right(tmp_path / "a.geom")}
+    slab = make_analyser(analysis(detector=DetectorSection(**values)), "frames")
+    slab.warm_up(2)
+    cut = slab.analyse(frames, *ids(3))
+    halves = np.concatenate([frames[..., :256], frames[..., 256:]], axis=1)
+    stacked = DetectorSection(**(values | {"shape": (512, 256)}))
+    tables = make_analyser(analysis(detector=stacked), "frames").analyse(halves, *ids(3))
+    for name, table in tables.items():
+        np.testing.assert_equal(table.to_pydict(), cut[name].to_pydict())
+    assert set(cut["spots"].column("panel").to_pylist()) == {0, 1}
+    assert cut["indexing"].column("indexed").to_pylist() == [True, False, True]
+    whole = make_analyser(analysis(), "frames").analyse(frames, *ids(3))["indexing"]
+    assert cut["indexing"].column("a").to_pylist()[0] == pytest.approx(
+        whole.column("a").to_pylist()[0], rel=1e-3
+    )
+    with pytest.raises(FrameError, match=r"\(1, 512, 256\) \(panels, slow, fast\), the detector"):
+        slab.analyse(frames[..., :256], *ids(3))
+
+
+def test_frames_are_analysed_by_the_geometry_of_their_pulse() -> None:
+    frames, _ = frames_of_crystals(1, [0])
+    frames = np.repeat(frames, 4, axis=0)
+    wrong = SECTION.model_copy(update={"beam_center_px": (256.5, 255.5)})
+    analyser = make_analyser(analysis(detector=wrong), "frames")
+    right = make_analyser(analysis(), "frames")
+    assert isinstance(analyser, FrameAnalyser)
+    assert isinstance(right, FrameAnalyser)
+    shift = Calibration(Quantity.SHIFT_Y, WHOLE_DETECTOR, 0.3, 0.01, 40, Trust.TRUSTED, 110)
+    found = GeometryCalibration(right.history.first, (shift,), 40)
+    analyser.history.publish(found, newest_pulse=99)
+    tables = analyser.analyse(frames, *ids(4))
+    ids_used = tables["quality"].column("geometry_id").to_pylist()
+    assert ids_used == [None, None, found.id, found.id]
+    q = tables["spots"].column("q_y").to_numpy().reshape(4, -1)
+    expected = right.analyse(frames, *ids(4))["spots"].column("q_y").to_numpy().reshape(4, -1)
+    np.testing.assert_array_equal(q[2:], expected[2:])
+    assert (expected[:2] - q[:2] > 0.5 * 0.3 / 120 / WAVELENGTH).all()
+
+
+def test_hits_are_told_with_where_their_spots_are() -> None:
+    frames, _ = frames_of_crystals(3, [0, 2])
+    analyser = make_analyser(analysis(), "frames")
+    assert isinstance(analyser, FrameAnalyser)
+    told: list[tuple[SpotPositions, int]] = []
+    analyser.on_hits = lambda spots, newest: told.append((spots, newest))
+    tables = analyser.analyse(frames, *ids(3))
+    [(spots, newest)] = told
+    assert newest == 110
+    n_spots = tables["indexing"].column("n_spots").to_pylist()
+    assert spots.n_spots.tolist() == [n_spots[0], n_spots[2]]
+    assert spots.wavelength_angstrom.tolist() == [WAVELENGTH] * 2
 
 
 def test_spot_lists_become_tables() -> None:

@@ -11,18 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autosteer.analysis.calibration import (
-    CALIBRATION,
     WHOLE_DETECTOR,
     Calibration,
     GeometryCalibration,
-    GeometryHistory,
     Quantity,
     Trust,
     calibration_table,
     describe,
 )
 from autosteer.analysis.geometry_files import FileGeometry
-from autosteer.contracts import AnalysisError
+from autosteer.analysis.geometry_history import GeometryHistory
+from autosteer.contracts import CALIBRATION, AnalysisError
 from autosteer.physics import Detector
 
 
@@ -52,7 +51,7 @@ def test_the_id_tells_calibrations_apart_and_nothing_else() -> None:
 
 
 def test_the_table_holds_what_was_found() -> None:
-    both = [shift(), shift(value=-0.2, panel=3)]
+    both = calibrated(1.0, shift(), shift(value=-0.2, panel=3))
     table = calibration_table(both)
     assert table.schema.equals(CALIBRATION.schema)
     assert table.column("pulse_id").to_pylist() == [100, 100]
@@ -60,7 +59,8 @@ def test_the_table_holds_what_was_found() -> None:
     assert table.column("panel").to_pylist() == [-1, 3]
     assert table.column("value").to_pylist() == [0.1, -0.2]
     assert table.column("trust").to_pylist() == [2, 2]
-    assert table.column("calibration_id").to_pylist() == [one.id for one in both]
+    assert table.column("calibration_id").to_pylist() == [one.id for one in both.calibrations]
+    assert table.column("geometry_id").to_pylist() == [both.id] * 2
 
 
 def test_later_frames_only_use_a_calibration() -> None:

@@ -14,12 +14,12 @@ from autosteer.analysis._geometry_fit import IndexedSpots, Shifts, fit_shifts
 from autosteer.analysis.calibration import (
     Calibration,
     GeometryCalibration,
-    GeometryHistory,
     Quantity,
     Trust,
 )
 from autosteer.analysis.calibration_geometry import GeometryCalibrator
 from autosteer.analysis.geometry_files import FileGeometry
+from autosteer.analysis.geometry_history import GeometryHistory
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.spot_positions import SpotPositions
 from autosteer.contracts import AnalysisError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from autosteer.analysis.indexing_result import FoundLattices, IndexingResult
@@ -133,7 +134,9 @@ def test_spots_and_quality_of_frames() -> None:
     assert rows["k"] == [2, 5, None]
     assert rows["on_ring"] == [True, False, False]
     measured = frame_quality(lists(), result())
-    quality = quality_table(SHOTS, measured, result(), FrameFindings(spots, rings))
+    geometry_id = pa.array([None, 5, 5], pa.uint64())
+    findings = FrameFindings(spots, rings, geometry_id)
+    quality = quality_table(SHOTS, measured, result(), findings)
     assert quality.schema.equals(QUALITY.schema)
     assert quality.column("background_level").to_pylist()[:2] == [5.0, 6.0]
     assert quality.column("n_spots").to_pylist() == [3, 1, 0]
@@ -141,6 +144,7 @@ def test_spots_and_quality_of_frames() -> None:
     assert quality.column("indexed_fraction").to_pylist()[:2] == [1.0, 0.0]
     assert quality.column("b").to_pylist()[0] == 40.0
     assert quality.column("ring_score").to_pylist()[::2] == [0.5, 0.0]
+    assert quality.column("geometry_id").to_pylist() == [None, 5, 5]
     assert np.isnan(quality.column("saturated_fraction")[1].as_py())
     alone = quality_table(SHOTS, measured, result())
     assert alone.column("ring_score").null_count == alone.column("gain").null_count == 3

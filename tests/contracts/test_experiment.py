@@ -33,6 +33,23 @@ def outside(*names: str) -> dict[str, Any]:
     return {"kind": "tables", "rate_hz": 100, "producers": producers}
 
 
+def frames(**changes: Any) -> dict[str, Any]:
+    """Give a source of frames and their analysis, with dotted paths in it changed."""
+    detector = {
+        "shape": [64, 64],
+        "pixel_size_um": 1000,
+        "distance_mm": 80,
+        "beam_center_px": [31.5, 31.5],
+        "wavelength_angstrom": 1.3,
+    }
+    indexer = {"unit_cell": [79.1, 79.1, 37.9, 90, 90, 90]}
+    return {
+        "source__kind": "frames",
+        "analysis": {"detector": detector, "indexer": indexer},
+        **{f"analysis__{path}": value for path, value in changes.items()},
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "path", "text"),
     [
@@ -74,6 +91,31 @@ def outside(*names: str) -> dict[str, Any]:
             "no knob 'z'",
         ),
         ({"name": "no spaces please"}, "name", "pattern"),
+        (
+            frames(detector__wavelength_angstrom=None),
+            "analysis.detector",
+            "wavelength_angstrom is needed where no geometry_path",
+        ),
+        (
+            frames(detector__wavelength_angstrom=None, detector__geometry_path="a.geom"),
+            "analysis.detector.wavelength_angstrom",
+            "needed where frames are simulated",
+        ),
+        (
+            frames(calibration__every_frames=29),
+            "analysis.calibration.every_frames",
+            "greater than or equal to 30",
+        ),
+        (
+            frames(calibration__every_frames=30) | {"source__kind": "tables"},
+            "analysis.calibration",
+            "only where source.kind is frames, not tables",
+        ),
+        (
+            frames() | {"simulation__beamline__detector": {"distance_error_mm": -80}},
+            "simulation.beamline.detector.distance_error_mm",
+            "-80 puts the detector, 80 mm away, behind the sample",
+        ),
     ],
 )
 def test_each_error_is_named_with_its_path(changes: dict[str, Any], path: str, text: str) -> None:

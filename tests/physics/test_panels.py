@@ -28,6 +28,8 @@ def test_panels_are_their_rectangles_and_padding_is_zero() -> None:
     np.testing.assert_array_equal(panels[1, :3, :3], frame[0, 2:5, 5:8])
     np.testing.assert_array_equal(panels[2], frame[1, 1:5, :6])
     assert (panels != 0).sum() == 8 + 9 + 24
+    several = np.stack([frame, 2 * frame])
+    np.testing.assert_array_equal(cuts.cut(several), np.stack([panels, 2 * panels]))
     assert cuts.fit((2, 5, 8))
     assert not cuts.fit((1, 6, 9))
     assert not cuts.fit((2, 4, 9))

@@ -281,3 +281,24 @@ def test_the_bank_mixes_levels_in_proportion(width: int) -> None:
         steps = np.stack(drawn)
         assert set(np.unique(steps).tolist()) <= {int(expected), -int(-expected // 1)}
         assert steps.mean() == pytest.approx(expected, abs=0.05)
+
+
+def test_the_true_detector_may_be_off_from_what_the_file_says() -> None:
+    section = detector_section(shape=(64, 64), modules=(1, 1), gap_px=(0, 0))
+    said = SimulatedDetector(bank_frames=2)
+    off = said.model_copy(update={"beam_center_error_px": (2.0, -3.0), "distance_error_mm": 0.5})
+    one, other = (FrameSimulator(section, sfx(detector=each)) for each in (said, off))
+    moved = other.detector.origin_mm - one.detector.origin_mm
+    np.testing.assert_allclose(moved, [[3 * 0.3, -2 * 0.3, 0.5]])
+    truth = other.truth(shot(n_crystals=3))
+    assert len(truth.panel)
+    seen = other.detector.scattering_vectors(truth.panel, truth.slow_px, truth.fast_px, 1.3)
+    k_out = truth.q + np.array([0, 0, 1 / 1.3])
+    direction = k_out / np.linalg.norm(k_out, axis=1, keepdims=True) - np.array([0, 0, 1])
+    np.testing.assert_allclose(seen, direction / 1.3, atol=1e-9)
+    behind = said.model_copy(update={"distance_error_mm": -80.0})
+    with pytest.raises(ValueError, match="the true distance would be 0 mm"):
+        FrameSimulator(section, sfx(detector=behind))
+    unsaid = section.model_copy(update={"wavelength_angstrom": None})
+    with pytest.raises(ValueError, match="wavelength_angstrom is needed"):
+        FrameSimulator(unsaid, sfx(detector=said))
