@@ -50,10 +50,10 @@ def score(find: Callable[[Frames], Spots], judged: JudgedFrames) -> dict[str, fl
     Returns
     -------
     dict
-        ``n_true`` strong whole spots and ``recall`` of them; ``n_true_rare`` and ``recall_rare``, the
-        same with sigmas that are as rare as Poisson noise is; ``recall_own``, that of spots which
-        are strong with their own counting noise in sigma; ``precision``, the share of found
-        spots that lie on a true one of at least 3 sigmas (or on one that is cut off);
+        ``n_true`` strong whole spots and ``recall`` of them; ``n_true_rare`` and
+        ``recall_rare``, the same with sigmas that are as rare as Poisson noise is; ``n_true_own``
+        and ``recall_own``, with the spot's own counting noise in sigma; ``precision``, the share
+        of found spots that lie on a true one of at least 3 sigmas (or on one that is cut off);
         ``false_blank`` found spots on a blank frame; ``centroid_px``, the rms distance along one
         axis.
     """
