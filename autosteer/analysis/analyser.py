@@ -23,9 +23,10 @@ from autosteer.analysis.results import (
     spot_table,
 )
 from autosteer.analysis.rings import spots_on_rings
-from autosteer.analysis.spots import FindsSpots, SpotFinder
+from autosteer.analysis.spot_finders import LearningFinder, make_finder
+from autosteer.analysis.spots import FindsSpots
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, AnalysisError, FrameError
-from autosteer.contracts.experiment import Analysis
+from autosteer.contracts.experiment import Analysis, DetectorSection, FinderSection
 from autosteer.physics import Detector, UnitCell
 
 Frames = NDArray[Any]
@@ -92,6 +93,9 @@ class FrameAnalyser:
             for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 frame[panel, slow + down, fast + right] = 1000
         self.analyse(frames, *_numbered(n_frames))
+        # Of frames like these nothing is to be learned.
+        if isinstance(self._finder, LearningFinder):
+            self._finder.forget()
 
     def analyse(
         self,
@@ -253,18 +257,24 @@ def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotL
         return SpotListAnalyser(indexer, analysis.min_spots_hit)
     if analysis.detector is None:
         raise AnalysisError("analysis.detector: needed where the source gives frames")
-    finder = SpotFinder(
-        **analysis.finder.model_dump(),
-        mask=mask_of(analysis.detector),
-        saturation=analysis.detector.saturation,
-    )
     return FrameAnalyser(
         detector_of(analysis.detector),
         analysis.detector.wavelength_angstrom,
-        finder,
+        _finder(analysis.finder, analysis.detector),
         indexer,
         analysis.min_spots_hit,
     )
+
+
+def _finder(section: FinderSection, detector: DetectorSection) -> FindsSpots:
+    """Make the spot finder that an experiment file describes."""
+
+    def make(mask: Bool) -> FindsSpots:
+        options = section.model_dump(exclude={"learn_pixels"})
+        return make_finder(**options, mask=mask, saturation=detector.saturation)
+
+    good = mask_of(detector)
+    return LearningFinder(make, good) if section.learn_pixels else make(good)
 
 
 def known_cell(analysis: Analysis) -> UnitCell:

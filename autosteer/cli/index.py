@@ -11,6 +11,7 @@ from autosteer.cli._frame_options import (
     BeamCenter,
     Cell,
     Dataset,
+    Device,
     DistanceMm,
     Geometry,
     JsonOutput,
@@ -57,7 +58,7 @@ def index(
     tolerance: Annotated[
         float, typer.Option(help="Largest relative deviation of a crystal's cell.")
     ] = 0.02,
-    device: Annotated[str, typer.Option(help="Torch device that does the work.")] = "cpu",
+    device: Device = "cpu",
     processes: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
     ray: Annotated[
         str | None,
@@ -100,6 +101,7 @@ def index(
             min_snr=min_snr,
             max_spots=max_spots,
             saturation=saturation,
+            device=device,
         )
         found: list[LatticeBatch] = []
         done = 0

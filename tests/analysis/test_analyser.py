@@ -121,6 +121,29 @@ def test_options_of_the_file_reach_the_finder() -> None:
     assert ((slow < 128) | (slow > 383)).all()
 
 
+def test_a_hot_pixel_is_learned_of_and_left_out() -> None:
+    section = SECTION.model_copy(update={"shape": (128, 128)})
+    finder = FinderSection(learn_pixels=True)
+    analyser = make_analyser(analysis(detector=section, finder=finder), "frames")
+    analyser.warm_up(4)
+    n_spots = []
+    for seed in range(8):
+        frames = as_counts(blank_frames((16, 1, 128, 128), seed=seed), "uint16")
+        # Three hot pixels side by side, for one alone is seen through at once.
+        frames[:, 0, 60, 70:73] = (900, 1000, 900)
+        frames[:, 0, 61, 71] = 800
+        tables = analyser.analyse(frames, *ids(16))
+        n_spots.append(sum(tables["indexing"].to_pydict()["n_spots"]))
+    assert min(n_spots[:7]) >= 16
+    assert n_spots[7] <= 2
+
+
+def test_another_device_searches_with_the_other_finder() -> None:
+    section = FinderSection(device="abacus")
+    with pytest.raises(AnalysisError, match="device 'abacus' cannot be used"):
+        make_analyser(analysis(finder=section), "frames")
+
+
 def test_spot_lists_become_tables() -> None:
     stills = simulate_stills(LYSOZYME, 4, 40, outliers=0.25, seed=1)
     stills.q[1, 6:] = np.nan
