@@ -50,14 +50,17 @@ def score(find: Callable[[Frames], Spots], judged: JudgedFrames) -> dict[str, fl
     Returns
     -------
     dict
-        ``n_true`` strong whole spots and ``recall`` of them; ``recall_own``, that of spots which
-        are strong with their own counting noise in sigma; ``precision``, the share of found
-        spots that lie on a true one of at least 3 sigmas (or on one that is cut off);
+        ``n_true`` strong whole spots and ``recall`` of them; ``n_true_rare`` and
+        ``recall_rare``, the same with sigmas that are as rare as Poisson noise is; ``n_true_own``
+        and ``recall_own``, with the spot's own counting noise in sigma; ``precision``, the share
+        of found spots that lie on a true one of at least 3 sigmas (or on one that is cut off);
         ``false_blank`` found spots on a blank frame; ``centroid_px``, the rms distance along one
         axis.
     """
     spots = find(judged.frames)
-    strong = found_strong = own = found_own = claimed = right = blank = n_blank = 0
+    wanted_of = {"": 0, "_rare": 0, "_own": 0}
+    found_of = dict(wanted_of)
+    claimed = right = blank = n_blank = 0
     squares: list[float] = []
     for number, truth in enumerate(judged.truths):
         here = spots.frame == number
@@ -73,17 +76,21 @@ def score(find: Callable[[Frames], Spots], judged: JudgedFrames) -> dict[str, fl
         right += int((near & ((truth.sigmas >= FAINT_SIGMAS) | ~truth.whole)).any(axis=1).sum())
         reached = np.asarray(near.any(axis=0))
         alone = truth.whole & _stands_alone(truth)
-        wanted = (truth.sigmas >= STRONG_SIGMAS) & alone
-        strong, found_strong = strong + int(wanted.sum()), found_strong + int(reached[wanted].sum())
-        wanted_own = (truth.sigmas_with_own >= STRONG_SIGMAS) & alone
-        own, found_own = own + int(wanted_own.sum()), found_own + int(reached[wanted_own].sum())
+        by_definition = {
+            "": truth.sigmas,
+            "_rare": truth.sigmas_as_rare,
+            "_own": truth.sigmas_with_own,
+        }
+        for name, sigmas in by_definition.items():
+            wanted = (sigmas >= STRONG_SIGMAS) & alone
+            wanted_of[name] += int(wanted.sum())
+            found_of[name] += int(reached[wanted].sum())
         if len(apart):
-            nearest = apart.min(axis=0)[wanted]
+            nearest = apart.min(axis=0)[(truth.sigmas >= STRONG_SIGMAS) & alone]
             squares += list(nearest[nearest <= _NEAR_PX] ** 2 / 2)
     return {
-        "n_true": strong,
-        "recall": found_strong / max(1, strong),
-        "recall_own": found_own / max(1, own),
+        **{f"n_true{name}": count for name, count in wanted_of.items()},
+        **{f"recall{name}": found_of[name] / max(1, wanted_of[name]) for name in wanted_of},
         "precision": right / max(1, claimed),
         "false_blank": blank / max(1, n_blank),
         "centroid_px": float(np.sqrt(np.mean(squares))) if squares else float("nan"),

@@ -1,4 +1,4 @@
-"""How fast spots are found: NumPy in one and two processes, torch, and DIALS where it is there."""
+"""How fast spots are found and indexed: in processes, by torch, and by DIALS where it is there."""
 
 from __future__ import annotations
 
@@ -9,25 +9,35 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import torch
+from _spot_yield import DISTANCE_MM, WAVELENGTH_ANGSTROM, crystal_frames
 from numpy.typing import NDArray
 
+from autosteer.analysis.analyser import FrameAnalyser
 from autosteer.analysis.dense_spots import DenseSpotFinder
+from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.spots import SpotFinder
+from autosteer.sims import LYSOZYME
+from autosteer.sims.detector_kinds import MEDIUM, RAYONIX, KindSimulator
 
-Frames = NDArray[np.uint16]
+Frames = NDArray[Any]
 Row = dict[str, Any]
+Make = Callable[[int], tuple[Frames, Callable[[Frames], object]]]
 
 EDGES_PX = (1024, 1920)
 BATCH_SIZES = (1, 4, 16, 64, 256)
 _N_FRAMES = 16
 _SPOTS = 60
 _ROUNDS = 3
+_BATCH = 8
+_FEWEST_SPOTS = 10
+_SHARE_INDEXED = 0.75
 _DIALS_FRAMES = (4, 24)
 # It has to be told how many counts a photon makes.
 _DIALS = ("nproc=2", "spotfinder.threshold.dispersion.gain=10")
@@ -48,19 +58,29 @@ def speeds() -> list[Row]:
     """Measure everything that can be measured here."""
     rows = []
     for edge_px in EDGES_PX:
-        rows += [numpy_speed(edge_px, processes) for processes in (1, 2)]
+        rows += [
+            speed_in_processes("SpotFinder (NumPy)", finding, edge_px, processes)
+            for processes in (1, 2)
+        ]
         rows.append(dials_speed(edge_px))
+    rows += [
+        speed_in_processes(
+            f"finder, indexer and tables, batches of {_BATCH}", analysing, EDGES_PX[0], processes
+        )
+        for processes in (1, 2)
+    ]
     rows.append(torch_speed(EDGES_PX[-1], "cpu", 4))
     rows += [torch_speed(EDGES_PX[-1], "cuda", size) for size in BATCH_SIZES]
     return rows
 
 
-def numpy_speed(edge_px: int, processes: int) -> Row:
-    """Measure `SpotFinder` with one thread in each of some processes."""
+def speed_in_processes(what: str, make: Make, edge_px: int, processes: int) -> Row:
+    """Measure work on frames with one thread in each of some processes."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(processes), context.Queue()
     workers = [
-        context.Process(target=_work, args=(edge_px, barrier, results)) for _ in range(processes)
+        context.Process(target=_work, args=(make, edge_px, barrier, results))
+        for _ in range(processes)
     ]
     for worker in workers:
         worker.start()
@@ -69,7 +89,7 @@ def numpy_speed(edge_px: int, processes: int) -> Row:
         worker.join()
     slowest_s = max(seconds for seconds, _ in told)
     return _row(
-        "SpotFinder (NumPy)",
+        what,
         edge_px,
         f"{processes} x 1 thread",
         processes * _N_FRAMES * _ROUNDS / slowest_s,
@@ -77,18 +97,45 @@ def numpy_speed(edge_px: int, processes: int) -> Row:
     )
 
 
-def _work(edge_px: int, barrier: Any, results: Any) -> None:
-    """Search frames in a process and tell how long it took, and the memory that it needs."""
-    frames = frames_of(edge_px, _N_FRAMES)
-    finder = SpotFinder()
-    finder.find(frames)
+def _work(make: Make, edge_px: int, barrier: Any, results: Any) -> None:
+    """Do the work in a process and tell how long it took, and the memory that it needs."""
+    torch.set_num_threads(1)
+    frames, run = make(edge_px)
+    run(frames)
     barrier.wait()
     begin_s = time.perf_counter()
     for _ in range(_ROUNDS):
-        finder.find(frames)
+        run(frames)
     seconds = time.perf_counter() - begin_s
     memory = psutil.Process().memory_info().rss - frames.nbytes
     results.put((seconds, memory / 2**20))
+
+
+def finding(edge_px: int) -> tuple[Frames, Callable[[Frames], object]]:
+    """Make frames, and `SpotFinder` for them."""
+    return frames_of(edge_px, _N_FRAMES), SpotFinder().find
+
+
+def analysing(edge_px: int) -> tuple[Frames, Callable[[Frames], object]]:
+    """Make frames of one crystal each, and the whole analysis of them in batches."""
+    kind = replace(RAYONIX, panel_shape=(edge_px, edge_px))
+    simulator = KindSimulator(kind, MEDIUM, distance_mm=DISTANCE_MM)
+    frames, _ = crystal_frames(simulator, MEDIUM, _N_FRAMES, 0)
+    analyser = FrameAnalyser(
+        simulator.detector, WAVELENGTH_ANGSTROM, SpotFinder(), Indexer(LYSOZYME), _FEWEST_SPOTS
+    )
+
+    def run(frames: Frames) -> None:
+        for first in range(0, len(frames), _BATCH):
+            batch = frames[first : first + _BATCH]
+            shots = np.arange(first, first + len(batch))
+            tables = analyser.analyse(batch, shots.astype(np.uint64), shots)
+            indexed = sum(tables["indexing"].column("indexed").to_pylist())
+            # Frames that are not indexed would be quick.
+            if indexed < _SHARE_INDEXED * len(batch):
+                raise RuntimeError(f"only {indexed} of {len(batch)} frames were indexed")
+
+    return frames, run
 
 
 def torch_speed(edge_px: int, device: str, batch_size: int) -> Row:
@@ -180,7 +227,7 @@ def _row(
 ) -> dict[str, Any]:
     """Make a row of the table."""
     return {
-        "finder": what,
+        "what": what,
         "frame": f"{edge_px} x {edge_px}",
         "run as": how,
         "frames/s": rate,

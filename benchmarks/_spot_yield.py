@@ -24,8 +24,8 @@ Frames = NDArray[np.generic]
 FIXED_PHOTONS = (5, 20, 80)
 """Thresholds of single pixels above the pedestal [photons]."""
 
-_WAVELENGTH_ANGSTROM = 1.3
-_DISTANCE_MM = 90.0
+WAVELENGTH_ANGSTROM = 1.3
+DISTANCE_MM = 90.0
 _SIGMA_PX = 1.1
 # Mean photons of a spot at low angles over the noise of the background under it.
 _SIGMAS = 40.0
@@ -38,7 +38,7 @@ def yields(
     kind: DetectorKind, background: BackgroundKind, n_frames: int, seed: int
 ) -> dict[str, float]:
     """Return the share of frames with one crystal each that are indexed correctly."""
-    simulator = KindSimulator(kind, background, distance_mm=_DISTANCE_MM, seed=seed)
+    simulator = KindSimulator(kind, background, distance_mm=DISTANCE_MM, seed=seed)
     frames, truths = crystal_frames(simulator, background, n_frames, seed)
     indexer = Indexer(LYSOZYME)
     spots = SpotFinder().find(frames)
@@ -60,12 +60,12 @@ def crystal_frames(
     crystals = CrystalSimulator(
         LYSOZYME,
         SimulatedCrystals(photons_per_spot=_SIGMAS * noise),
-        _WAVELENGTH_ANGSTROM,
-        highest_resolution(simulator.detector, _WAVELENGTH_ANGSTROM),
+        WAVELENGTH_ANGSTROM,
+        highest_resolution(simulator.detector, WAVELENGTH_ANGSTROM),
         seed,
     )
     rng = np.random.default_rng(seed)
-    beam = np.array([0.0, 0.0, 1 / _WAVELENGTH_ANGSTROM])
+    beam = np.array([0.0, 0.0, 1 / WAVELENGTH_ANGSTROM])
     frames, truths = [], []
     for number in range(n_frames):
         reflections = crystals.reflections(crystals.random_bases(rng, 1)[0], rng.uniform(0.1, 1))
@@ -87,7 +87,7 @@ def crystal_frames(
 
 
 def _vectors(detector: Detector, panel: Frames, slow: Frames, fast: Frames) -> Float:
-    return detector.scattering_vectors(panel, slow, fast, _WAVELENGTH_ANGSTROM)
+    return detector.scattering_vectors(panel, slow, fast, WAVELENGTH_ANGSTROM)
 
 
 def _fixed_lists(frames: Frames, threshold: float, detector: Detector) -> NDArray[np.float32]:

@@ -59,8 +59,9 @@ def main() -> None:
             print(f"{kind.name}, {background.name}: done", file=sys.stderr)
     print(
         f"Spots of >= {STRONG_SIGMAS:g} sigma, one default setting; those of "
-        f"{FAINT_SIGMAS:g} to {STRONG_SIGMAS:g} sigma count neither way. 'Own' counts the spot's "
-        "own noise in sigma. The last columns are shares of frames indexed correctly.\n"
+        f"{FAINT_SIGMAS:g} to {STRONG_SIGMAS:g} sigma count neither way. 'As rare' are "
+        "spots as rare as 6 sigma by the statistics of photons; 'own' counts the spot's own noise "
+        "in sigma. The last columns are shares of frames indexed correctly.\n"
     )
     print(table(rows))
     if not arguments.no_speed:
@@ -80,6 +81,8 @@ def _row(
         "background": background.name,
         "spots": counts["n_true"],
         "recall": counts["recall"],
+        "spots, as rare": counts["n_true_rare"],
+        "recall, as rare": counts["recall_rare"],
         "recall, own": counts["recall_own"],
         "precision": counts["precision"],
         "on a blank frame": counts["false_blank"],

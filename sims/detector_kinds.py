@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.special import gammainc, ndtri
 
 from autosteer.physics import Detector, module_mask
 from autosteer.sims._draws import PulseDraws, stream_seed
@@ -27,6 +28,8 @@ Bool = NDArray[np.bool_]
 _WHOLE_SHARE = 0.95
 # The footprint holds the pixels above one of these shares of a spot's brightest pixel.
 _FOOTPRINT_SHARES = (0.05, 0.15, 0.3, 0.45, 0.6)
+# Anything rarer is zero in numbers of 64 bits before long.
+_RAREST_SIGMAS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,11 @@ class KindTruth:
         Photons expected in the footprint of a spot over the standard deviation of background and
         readout noise summed over it. The footprint holds the pixels above that share of the
         spot's brightest one that gives the largest ratio.
+    sigmas_as_rare : ndarray of float64
+        The number of sigmas of normal noise which is as rare as that background and readout noise
+        alone sum up to what is expected with the spot; in the footprint where this is largest, not
+        above 30. It is less than the above where photons are few: on 0.2 photons in a footprint,
+        three photons are 6 of its standard deviations, and come once in a thousand times.
     sigmas_with_own : ndarray of float64
         The same with the counting noise of the spot itself in the standard deviation: what is
         reported as I over sigma(I).
@@ -160,6 +168,7 @@ class KindTruth:
 
     spots: PlacedSpots
     sigmas: Float
+    sigmas_as_rare: Float
     sigmas_with_own: Float
     whole: Bool
 
@@ -306,19 +315,33 @@ class KindSimulator:
         level = self._photons.reshape(-1)[seen.place]
         blur = blur_matrix(self.kind.point_spread_px)
         brightest = light.max(axis=(1, 2), initial=0.0, keepdims=True)
-        sigmas = np.zeros((2, len(spots)))
+        sigmas, as_rare = np.zeros((2, len(spots))), np.zeros(len(spots))
         for share in _FOOTPRINT_SHARES:
             footprint = (light >= share * brightest) & counts
             total = np.where(footprint, light, 0.0).sum(axis=(1, 2))
             # Light that spreads counts with the square of its share inside the footprint.
-            weight = (blur @ footprint.astype(np.float64) @ blur.T) ** 2
+            weight = blur @ footprint.astype(np.float64) @ blur.T
             readout = self.kind.readout_photons**2 * footprint.sum(axis=(1, 2))
-            variance = (weight * level).sum(axis=(1, 2)) + readout
+            variance = (weight**2 * level).sum(axis=(1, 2)) + readout
+            third = (weight**3 * level).sum(axis=(1, 2))
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = total / np.sqrt(np.stack([variance, variance + total]))
             sigmas = np.fmax(sigmas, ratio)
+            as_rare = np.fmax(as_rare, _as_rare(total, variance, third))
         whole = np.where(counts, seen.shares, 0.0).sum(axis=(1, 2)) >= _WHOLE_SHARE
-        return KindTruth(spots, sigmas[0], sigmas[1], whole)
+        return KindTruth(spots, sigmas[0], as_rare, sigmas[1], whole)
+
+
+def _as_rare(total: Float, variance: Float, third: Float) -> Float:
+    """Return the sigmas of normal noise as rare as noise with these cumulants above a total."""
+    # Poisson noise in other units has the same variance and third cumulant, and its tail is the
+    # incomplete gamma function, for counts between whole numbers too.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quantum = third / variance
+        mean = variance / quantum**2
+        chance = gammainc(mean + total / quantum, mean)
+    as_rare: Float = np.minimum(-ndtri(chance), _RAREST_SIGMAS)
+    return as_rare
 
 
 def tiled_detector(kind: DetectorKind, distance_mm: float) -> Detector:

@@ -27,7 +27,7 @@ QUANTILES = np.array([0.16, 0.5, 0.84])
 REGION_BLOCKS = 4
 # Variance and skewness take more pixels than a block has samples.
 SMOOTH_VARIANCE, SMOOTH_SKEWNESS = 3, 5
-CORRELATED, MOST_CORRELATED = 0.03, 0.9
+CORRELATED, MOST_CORRELATED = 0.02, 0.9
 # What the correlation of a block scatters by.
 CORRELATION_SIGMA = 0.17
 # Mean and two slopes.

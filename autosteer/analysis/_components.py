@@ -73,7 +73,13 @@ def label_groups(n_pixels: int, first: Index, second: Index) -> tuple[int, Index
 
 
 def summits(
-    height: Float, first: Index, second: Index, row: Index, column: Index, nearest_px: float
+    height: Float,
+    first: Index,
+    second: Index,
+    row: Index,
+    column: Index,
+    nearest_px: float,
+    shallow_share: float,
 ) -> Index:
     """Find the summit that each pixel belongs to, going uphill from neighbour to neighbour.
 
@@ -87,6 +93,8 @@ def summits(
         Where pixels are; rows of different panels and frames follow one another.
     nearest_px : float
         A summit nearer than this to a higher one that it is connected with belongs to that one.
+    shallow_share : float
+        So does a summit from which the way to a higher one stays above this share of its height.
 
     Returns
     -------
@@ -104,13 +112,21 @@ def summits(
     # Where a pixel has several neighbours, the last one written is the highest.
     parent[start[order]] = end[order]
     parent = _to_the_root(parent)
+    one, other = parent[start], parent[end]
+    way = np.minimum(height[start], height[end])
+    shallow = (one != other) & (way >= shallow_share * np.minimum(height[one], height[other]))
+    parent = _joined(parent, rank, one[shallow], other[shallow])
     peak = np.flatnonzero(parent == np.arange(len(parent)))
     pairs = cKDTree(np.stack([row[peak], column[peak]], axis=1)).query_pairs(
         nearest_px, output_type="ndarray"
     )
-    pairs = peak[pairs]
-    lower = np.where(rank[pairs[:, 0]] < rank[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
-    higher = pairs.sum(axis=1) - lower
+    return _joined(parent, rank, peak[pairs[:, 0]], peak[pairs[:, 1]])
+
+
+def _joined(parent: Index, rank: Index, one: Index, other: Index) -> Index:
+    """Make the lower summit of each pair belong to the higher one, to the highest of several."""
+    lower = np.where(rank[one] < rank[other], one, other)
+    higher = one + other - lower
     order = np.argsort(rank[higher], kind="stable")
     parent[lower[order]] = higher[order]
     return _to_the_root(parent)

@@ -13,7 +13,14 @@ from autosteer.analysis import _measurement as tests
 from autosteer.analysis import _surroundings as places
 from autosteer.analysis._measurement import MeasuredSpots, SpotCriteria
 from autosteer.analysis._rare_photons import rare_photons
-from autosteer.analysis._significance import BOX, COARSE, FINE, spread_factor
+from autosteer.analysis._significance import (
+    BOX,
+    COARSE,
+    FINE,
+    FOOTPRINTS,
+    POINT,
+    spread_factor,
+)
 
 Offsets = tuple[NDArray[Any], NDArray[Any]]
 
@@ -51,9 +58,10 @@ class DensePixels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Factors:
-    """What correlated noise does to a footprint, frame by frame, each of shape (n_frames,)."""
+class OnDevice:
+    """A footprint: its weights, and what correlated noise does to it, of shape (n_frames,)."""
 
+    weights: Tensor
     noise: Tensor
     skewness: Tensor
 
@@ -76,18 +84,16 @@ class DenseMeasurement:
         self._values = frames.reshape(-1).clone()
         self._listed = listed.reshape(-1)
         self._device = frames.device
-        self._factors = {
-            name: Factors(
+        self._fine, self._coarse, self._box, self._point, *self._footprints = (
+            OnDevice(
+                self._tensor(footprint.weights),
                 self._tensor(footprint.noise_factor(correlation)),
                 self._tensor(footprint.skewness_factor(correlation)),
             )
-            for name, footprint in (("fine", FINE), ("coarse", COARSE), ("box", BOX))
-        }
+            for footprint in (FINE, COARSE, BOX, POINT, *FOOTPRINTS)
+        )
         self._spread = self._tensor(spread_factor(correlation))
-        self._weights = {
-            name: self._tensor(footprint.weights)
-            for name, footprint in (("fine", FINE), ("coarse", COARSE), ("box", BOX))
-        }
+        self._spreads = self._tensor(correlation) > 0
         # The list index of each pixel, -1 elsewhere.
         self._index = torch.full_like(self._listed, -1, dtype=torch.int32)
 
@@ -115,7 +121,7 @@ class DenseMeasurement:
         hot = self._is_hot(pixels, excess)
         self._values[pixels.place[hot]] = torch.nan
         excess = self._excess(pixels)
-        box = excess @ self._weights["box"] / self._factors["box"].noise[pixels.frame]
+        box = excess @ self._box.weights / self._box.noise[pixels.frame]
         measured = self._values[pixels.place].isfinite()
         kept = measured & ~hot & (box > tests.ROUGH_SHARE * tests.LISTED_SIGMAS * pixels.noise)
         pixels, excess = pixels.select(kept), excess[kept]
@@ -220,8 +226,8 @@ class DenseMeasurement:
     def _rough_height(self, pixels: DensePixels, excess: Tensor) -> Tensor:
         """Return how far pixels stand out with their neighbours above the block's background."""
         fine, coarse = (
-            excess @ self._weights[name] / self._factors[name].noise[pixels.frame]
-            for name in ("fine", "coarse")
+            excess @ footprint.weights / footprint.noise[pixels.frame]
+            for footprint in (self._fine, self._coarse)
         )
         return torch.maximum(fine, coarse) / pixels.noise
 
@@ -239,8 +245,18 @@ class DenseMeasurement:
         rank = torch.empty(len(height), dtype=torch.long, device=self._device)
         order = torch.sort(-height, stable=True).indices
         rank[order] = torch.arange(len(height), device=self._device).flip(0)
+        itself = torch.arange(len(rank), device=self._device)
         parent = _to_the_root(_highest(rank, near))
-        is_root = parent == torch.arange(len(parent), device=self._device)
+        one, other = parent[:, None].expand_as(near), parent[near]
+        way = torch.minimum(height[:, None], height[near])
+        shallow = (one != other) & (
+            way >= tests.SHALLOW_SHARE * torch.minimum(height[one], height[other])
+        )
+        lower = torch.where(rank[one] < rank[other], one, other)
+        higher = one + other - lower
+        best = rank.scatter_reduce(0, lower[shallow], rank[higher[shallow]], reduce="amax")
+        parent = _to_the_root(torch.where(parent == itself, order.flip(0)[best], parent))
+        is_root = parent == itself
         root_rank = torch.where(is_root, rank, -1)
         root = is_root.nonzero().squeeze(1)
         among = self._listed_neighbours(root, place[root], places.WINDOW)
@@ -259,18 +275,20 @@ class DenseMeasurement:
         use &= (values - mean[:, None]).abs() <= places.RING_CLIP_SIGMAS * noise[:, None]
         level, noise, residual = _moments(values, use)
         n_pixels = use.sum(dim=1)
-        ridge = self._ridge(residual, noise, n_pixels)
+        ridge = self._ridge(residual, noise * self._spread[peaks.frame], n_pixels)
         noise = torch.fmax(noise, tests.LEAST_RING_NOISE * peaks.noise)
-        _, values, use = self._look(peaks.place, *places.WINDOW)
+        _, values, use = self._look(peaks.place, *places.WIDE_WINDOW)
         excess = torch.where(use, values - level[:, None], 0.0)
-        snr = torch.maximum(
-            *(
-                self._snr(name, excess, use, peaks, noise, n_pixels, ridge)
-                for name in ("fine", "coarse")
-            )
+        of_point, *others = (
+            self._snr(footprint, excess, use, peaks, noise, n_pixels, ridge)
+            for footprint in (self._point, *self._footprints)
         )
-        n_photons = excess @ self._weights["box"] / peaks.photon
-        expected = self._weights["box"].sum() * peaks.photon_rate
+        snr = torch.stack(others).amax(dim=0)
+        snr = torch.where(self._spreads[peaks.frame], torch.maximum(snr, of_point), snr)
+        inner = torch.as_tensor(tests.INNER, device=self._device)
+        excess, use = excess[:, inner], use[:, inner]
+        n_photons = excess @ self._box.weights / peaks.photon
+        expected = self._box.weights.sum() * peaks.photon_rate
         by_chance = _sigmas_of_photons(n_photons, expected)
         snr = torch.where(peaks.photon > 0, torch.minimum(snr, by_chance), snr)
         among = excess[:, tests.MIDDLE]
@@ -305,7 +323,7 @@ class DenseMeasurement:
 
     def _snr(
         self,
-        name: str,
+        footprint: OnDevice,
         excess: Tensor,
         use: Tensor,
         peaks: DensePixels,
@@ -314,12 +332,11 @@ class DenseMeasurement:
         ridge: Tensor,
     ) -> Tensor:
         """Return by how many sigmas a footprint about peaks stands out of its ring."""
-        weight = use.float() @ self._weights[name]
-        total = excess @ self._weights[name] - ridge * weight
+        weight = use.float() @ footprint.weights
+        total = excess @ footprint.weights - ridge * weight
         of_ring = (weight * self._spread[peaks.frame]) ** 2 / ring_pixels
-        factors = self._factors[name]
-        sigma = noise * (factors.noise[peaks.frame] ** 2 + of_ring).sqrt()
-        return _equivalent_sigmas(total, sigma, peaks.quantum * factors.skewness[peaks.frame])
+        sigma = noise * (footprint.noise[peaks.frame] ** 2 + of_ring).sqrt()
+        return _equivalent_sigmas(total, sigma, peaks.quantum * footprint.skewness[peaks.frame])
 
     def _sum_up(
         self, place: Tensor, spot: Tensor, peaks: DensePixels, seen: _CloseLook

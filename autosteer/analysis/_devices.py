@@ -29,5 +29,5 @@ def usable_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise AnalysisError(
-            f"device '{name}' cannot be used ({error}): 'cpu' always can"
+            f"device '{name}' cannot be used ({str(error).splitlines()[0]}): 'cpu' always can"
         ) from error

@@ -15,12 +15,14 @@ from autosteer.analysis._significance import (
     BOX,
     COARSE,
     FINE,
+    FOOTPRINTS,
+    POINT,
     Footprint,
     equivalent_sigmas,
     sigmas_of_photons,
     spread_factor,
 )
-from autosteer.analysis._surroundings import Ring, Surroundings
+from autosteer.analysis._surroundings import WIDE_PX, WIDE_WINDOW, WINDOW_PX, Ring, Surroundings
 
 Frames = NDArray[Any]
 Float = NDArray[np.float32]
@@ -38,8 +40,11 @@ NEAREST_PEAKS_PX = 2.9
 FEWEST_RING_PIXELS = 20
 # A spot stands on a background: where more than this of the ring stands out too, there is none.
 LARGEST_LISTED_SHARE = 0.6
-# The noise of a ring is that of about a hundred pixels: it cannot fall far below the block's.
-LEAST_RING_NOISE = 0.85
+# Where photons are rare, a ring that happens to hold few of them has low noise and a low mean: it
+# may not fall far below the noise of its block.
+LEAST_RING_NOISE = 0.95
+# Between two peaks of one spot there is hardly a valley.
+SHALLOW_SHARE = 0.85
 # A pixel of a spot rises above the background by this many times the noise.
 PIXEL_SIGMAS = 1.5
 # Beside a hot pixel there is nothing: the neighbours of a spot's brightest pixel hold at least this
@@ -60,6 +65,9 @@ HOT_SHARE = 0.12
 QUIET_SIGMAS = 2.5
 MIDDLE = np.array([6, 7, 8, 11, 12, 13, 16, 17, 18])
 CENTER = 12
+# The window within the wide one.
+_MARGIN = (WIDE_PX - WINDOW_PX) // 2
+INNER = np.arange(WIDE_PX**2).reshape(WIDE_PX, WIDE_PX)[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN].ravel()
 AROUND = MIDDLE[MIDDLE != CENTER]
 
 
@@ -205,7 +213,7 @@ def measure_spots(
     height = _rough_height(excess, pixels)
     first, second = touching_pairs(pixels.place, is_listed)
     row, column = np.divmod(pixels.place, frames.shape[3])
-    summit = summits(height, first, second, row, column, NEAREST_PEAKS_PX)
+    summit = summits(height, first, second, row, column, NEAREST_PEAKS_PX, SHALLOW_SHARE)
     peak = np.flatnonzero(
         (summit == np.arange(len(summit))) & (height >= ROUGH_SHARE * criteria.min_snr)
     )
@@ -303,13 +311,16 @@ class _CloseLook:
 
 def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float) -> _CloseLook:
     """Compare peaks with the ring about them."""
-    ring = surroundings.ring(peaks.place)
+    ring = surroundings.ring(peaks.place, spread_factor(peaks.correlation))
     noise = np.fmax(ring.noise, np.float32(LEAST_RING_NOISE) * peaks.noise)
-    values, use = surroundings.window(peaks.place)
+    values, use = surroundings.window(peaks.place, WIDE_WINDOW)
     excess = np.where(use, values - ring.mean[:, None], np.float32(0))
-    snr = np.maximum(
-        *(_snr(excess, use, footprint, peaks, noise, ring) for footprint in (FINE, COARSE))
-    )
+    snr = np.maximum.reduce([
+        _snr(excess, use, footprint, peaks, noise, ring) for footprint in FOOTPRINTS
+    ])
+    of_point = _snr(excess, use, POINT, peaks, noise, ring)
+    snr = np.where(peaks.correlation > 0, np.maximum(snr, of_point), snr)
+    excess, use = excess[:, INNER], use[:, INNER]
     # Where photons are so rare that none is expected in a footprint, its first moments say little.
     with np.errstate(divide="ignore", invalid="ignore"):
         n_photons = excess @ BOX.weights / peaks.photon

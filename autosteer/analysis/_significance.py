@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, ndtri
 
-from autosteer.analysis._surroundings import WINDOW_PX
+from autosteer.analysis._surroundings import WIDE_PX, WINDOW_PX
 
 Float = NDArray[np.float32]
 
@@ -20,15 +20,15 @@ class Footprint:
 
     Parameters
     ----------
-    line : ndarray of float32, shape (5,)
-        Weights along an axis.
+    line : ndarray of float32, shape (m,)
+        Weights along an axis of a window of m by m pixels.
     """
 
     line: Float
 
     @cached_property
     def weights(self) -> Float:
-        """Weights of the window's pixels row by row, shape (25,)."""
+        """Weights of the window's pixels row by row, shape (m**2,)."""
         return np.outer(self.line, self.line).ravel()
 
     def noise_factor(self, correlation: Float) -> Float:
@@ -70,7 +70,7 @@ class Footprint:
         Light that spreads as a Gaussian correlates pixels at a distance d by ``g**(d**2)``.
         Readout noise lies on top of it, and so the correlation of neighbours is a share of g.
         """
-        row, column = (axis.ravel() for axis in np.indices((WINDOW_PX, WINDOW_PX)))
+        row, column = (axis.ravel() for axis in np.indices((len(self.line), len(self.line))))
         square = np.subtract.outer(row, row) ** 2 + np.subtract.outer(column, column) ** 2
         spread = np.maximum(_CORRELATIONS, _USUAL_SPREAD)[:, None, None] ** square
         light = np.einsum("i,kij,j->k", self.weights, spread, self.weights)
@@ -97,7 +97,25 @@ BOX = Footprint(np.array([0, 1, 1, 1, 0], np.float32))
 """A pixel and its neighbours, for a first look."""
 
 COARSE = Footprint(np.ones(WINDOW_PX, np.float32))
-"""For wide spots: all pixels of the window alike."""
+"""All pixels of the window alike: a first look at wide spots."""
+
+_STEPS = np.arange(WIDE_PX, dtype=np.float32) - WIDE_PX // 2
+FOOTPRINTS = tuple(
+    Footprint(np.array(line, np.float32))
+    for line in (
+        [0, 0, 1, 2, 1, 0, 0],
+        [0, 1, 4, 6, 4, 1, 0],
+        np.exp(-((_STEPS / 2.0) ** 2) / 2),
+    )
+)
+"""Footprints that spots are judged by, in wide windows: nearly Gaussians of 0.7, 1 and 2 px.
+
+The best of them has at least nine tenths of the significance that the best one of all has, for
+round spots of 0.6 to 2.5 px.
+"""
+
+POINT = Footprint((_STEPS == 0).astype(np.float32))
+"""A pixel alone: where light spreads before it is counted, that is best for the narrowest spots."""
 
 
 def spread_factor(correlation: Float) -> Float:

@@ -15,7 +15,7 @@ Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-_RING_PX = (4.5, 7.5)
+_RING_PX = (4.5, 8.5)
 RING_CLIP_SIGMAS = 3.0
 RIDGE_SIGMAS = 2.0
 
@@ -63,8 +63,17 @@ RING_WAVES = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)], axis=1).astype(np.float3
 
 WINDOW_PX = 5
 """Edge of the window about a pixel."""
-_ROW, _COLUMN = np.indices((WINDOW_PX, WINDOW_PX))
-WINDOW = (_ROW.ravel() - WINDOW_PX // 2, _COLUMN.ravel() - WINDOW_PX // 2)
+WIDE_PX = 7
+"""Edge of the window in which wide spots are judged."""
+
+
+def _square(edge: int) -> tuple[Index, Index]:
+    """Row and column offsets of the pixels of a square, row by row."""
+    row, column = np.indices((edge, edge)) - edge // 2
+    return row.ravel(), column.ravel()
+
+
+WINDOW, WIDE_WINDOW = _square(WINDOW_PX), _square(WIDE_PX)
 
 
 class Surroundings:
@@ -133,13 +142,15 @@ class Surroundings:
         """
         return self._values[pixel].astype(np.float32)
 
-    def ring(self, pixel: Index) -> Ring:
+    def ring(self, pixel: Index, spread: Float) -> Ring:
         """Measure the rings about pixels.
 
         Parameters
         ----------
         pixel : ndarray of int, shape (n,)
             Flat indices into the frames.
+        spread : ndarray of float32, shape (n,)
+            How much noisier the sum of many pixels is than without correlation.
 
         Returns
         -------
@@ -154,24 +165,26 @@ class Surroundings:
         use &= np.abs(values - mean[:, None]) <= RING_CLIP_SIGMAS * noise[:, None]
         mean, noise, residual = _moments(values, use)
         n_pixels = use.sum(axis=1)
-        return Ring(mean, noise, n_pixels, listed_share, _ridge(residual, noise, n_pixels))
+        return Ring(mean, noise, n_pixels, listed_share, _ridge(residual, noise * spread, n_pixels))
 
-    def window(self, pixel: Index) -> tuple[Float, Bool]:
-        """Look up the five by five pixels about pixels, row by row.
+    def window(self, pixel: Index, offsets: tuple[Index, Index] = WINDOW) -> tuple[Float, Bool]:
+        """Look up the pixels of a square about pixels, row by row.
 
         Parameters
         ----------
         pixel : ndarray of int, shape (n,)
             Flat indices into the frames.
+        offsets : (ndarray of int, ndarray of int), default WINDOW
+            Rows and columns of the square's m pixels from its middle.
 
         Returns
         -------
-        values : ndarray of float32, shape (n, 25)
+        values : ndarray of float32, shape (n, m)
             Their values [detector counts]; anything where they are no measurement.
-        use : ndarray of bool, shape (n, 25)
+        use : ndarray of bool, shape (n, m)
             Whether each is a good pixel of the same panel, and holds a measurement.
         """
-        _, values, use = self._look(pixel, *WINDOW)
+        _, values, use = self._look(pixel, *offsets)
         return values, use
 
     def grow(self, pixel: Index, spot: Index) -> tuple[Index, Index, Float]:
@@ -249,6 +262,7 @@ def _moments(values: Float, use: Bool) -> tuple[Float, Float, Float]:
 
 def _ridge(residual: Float, noise: Float, n_pixels: NDArray[np.int64]) -> Float:
     """Return how high a ridge through a ring rises above its mean."""
+    # The noise is here that of the mean of many pixels, times the root of their number.
     # On a circle of radius r a parabolic ridge, -h x**2 / 2, is -h r**2 / 4 times
     # 1 + cos(2 angle): the second harmonic is as large as the mean lies below the crest.
     with np.errstate(divide="ignore", invalid="ignore"):

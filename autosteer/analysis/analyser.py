@@ -15,10 +15,11 @@ from autosteer.analysis.geometry_history import GeometryHistory
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.indexing_result import IndexingResult
 from autosteer.analysis.results import Shots, frame_tables, list_tables
+from autosteer.analysis.spot_finders import LearningFinder, make_finder
 from autosteer.analysis.spot_positions import SpotPositions
-from autosteer.analysis.spots import FindsSpots, SpotFinder
+from autosteer.analysis.spots import FindsSpots
 from autosteer.contracts import AnalysisError, FrameError
-from autosteer.contracts.experiment import Analysis
+from autosteer.contracts.experiment import Analysis, FinderSection
 from autosteer.physics import UnitCell
 
 Frames = NDArray[Any]
@@ -92,6 +93,9 @@ class FrameAnalyser:
             for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 frame[block, slow + down, fast + right] = 1000
         self.analyse(frames, *_numbered(n_frames))
+        # Of frames like these nothing is to be learned.
+        if isinstance(self._finder, LearningFinder):
+            self._finder.forget()
 
     def analyse(
         self,
@@ -240,9 +244,7 @@ def make_analyser(analysis: Analysis, source_kind: str) -> FrameAnalyser | SpotL
     if analysis.detector is None:
         raise AnalysisError("analysis.detector: needed where the source gives frames")
     geometry = geometry_of(analysis.detector)
-    finder = SpotFinder(
-        **analysis.finder.model_dump(), mask=geometry.mask, saturation=geometry.saturation
-    )
+    finder = _finder(analysis.finder, geometry)
     shape = frame_shape_of(geometry, analysis.detector)
     return FrameAnalyser(geometry, shape, finder, indexer, analysis.min_spots_hit)
 
@@ -267,6 +269,19 @@ def make_indexer(analysis: Analysis) -> Indexer:
     """
     options = analysis.indexer.model_dump(exclude={"unit_cell", "centering"})
     return Indexer(known_cell(analysis), **options)
+
+
+def _finder(section: FinderSection, geometry: FileGeometry) -> FindsSpots:
+    """Make the spot finder that an experiment file describes."""
+
+    def make(mask: Bool) -> FindsSpots:
+        options = section.model_dump(exclude={"learn_pixels"})
+        return make_finder(**options, mask=mask, saturation=geometry.saturation)
+
+    good = geometry.mask
+    if good is None:
+        good = np.ones(geometry.detector.frame_shape, dtype=np.bool_)
+    return LearningFinder(make, good) if section.learn_pixels else make(good)
 
 
 def known_cell(analysis: Analysis) -> UnitCell:

@@ -13,6 +13,7 @@ from autosteer.analysis._background import INTEGER_NOISE, BlockBackground
 from autosteer.analysis._bad_values import flag_of
 from autosteer.analysis._dense_background import DenseBackground, DenseLevels
 from autosteer.analysis._dense_measurement import DenseMeasurement, DensePixels
+from autosteer.analysis._devices import usable_device
 from autosteer.analysis._finder_options import FinderOptions
 from autosteer.analysis._gain import learn_gain
 from autosteer.analysis._measurement import LISTED_SIGMAS
@@ -62,14 +63,7 @@ class DenseSpotFinder:
         self._options = FinderOptions(min_snr, min_pixels, max_pixels, max_spots, mask, saturation)
         if frames_together is not None and frames_together < 1:
             raise AnalysisError(f"frames_together is {frames_together}: it must be positive")
-        try:
-            self._device = torch.device(device)
-            torch.empty(1, device=self._device)
-        except (RuntimeError, AssertionError) as error:
-            raise AnalysisError(
-                f"device '{device}': torch cannot use it ({str(error).splitlines()[0]}); "
-                "choose another one, as 'cpu' or 'cuda'"
-            ) from error
+        self._device = usable_device(str(device))
         self._frames_together = frames_together
         self._prepared: _Prepared | None = None
 

@@ -54,8 +54,8 @@ class Spots:
     peak_snr : ndarray of float32, shape (n,)
         Brightest pixel above the background, over the noise.
     snr : ndarray of float32, shape (n,)
-        Counts above the background in the better of two footprints, one for small and one for
-        wide spots, over their noise; as rare as so many sigmas of normal noise.
+        Counts above the background in the best of some footprints, from small to wide ones, over
+        their noise; as rare as so many sigmas of normal noise.
     n_spots : ndarray of int64, shape (n_frames,)
         Spots of each frame.
     background_level : ndarray of float32, shape (n_frames,)

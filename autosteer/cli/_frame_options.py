@@ -35,6 +35,9 @@ MaxSpots = Annotated[int, typer.Option(help="Brightest spots kept of each frame.
 Saturation = Annotated[
     float | None, typer.Option(help="Counts at and above which a pixel is saturated.")
 ]
+Device = Annotated[
+    str, typer.Option(help="Torch device that does the work, such as cpu, cuda or cuda:1.")
+]
 JsonOutput = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of a table.")
 ]

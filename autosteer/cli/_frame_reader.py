@@ -11,7 +11,8 @@ from autosteer.analysis.detectors import mask_of_frames
 from autosteer.analysis.frames import FileGeometry, FrameSource, read_frames
 from autosteer.analysis.geometry_files import describes_itself
 from autosteer.analysis.offline import geometry_of_frames
-from autosteer.analysis.spots import SpotFinder
+from autosteer.analysis.spot_finders import make_finder
+from autosteer.analysis.spots import FindsSpots
 from autosteer.contracts import AnalysisError
 from autosteer.physics import UnitCell
 
@@ -33,11 +34,13 @@ class FrameReader:
     beam_center_px : (float, float) or None
         Where the beam meets the detector, (slow, fast) [px].
     min_snr : float
-        Least height of a spot over the noise.
+        Least counts of a spot above the background over the noise.
     max_spots : int
         Brightest spots of each frame.
     saturation : float or None
         Counts at and above which a pixel is saturated.
+    device : str, default "cpu"
+        Torch device that searches the frames.
     """
 
     dataset: str | None
@@ -50,8 +53,9 @@ class FrameReader:
     min_snr: float
     max_spots: int
     saturation: float | None
+    device: str = "cpu"
 
-    def read(self, file: Path) -> tuple[FrameSource, FileGeometry, SpotFinder]:
+    def read(self, file: Path) -> tuple[FrameSource, FileGeometry, FindsSpots]:
         """Open a file of frames.
 
         Parameters
@@ -65,7 +69,7 @@ class FrameReader:
             Its frames.
         geometry : FileGeometry
             Their geometry.
-        finder : SpotFinder
+        finder : FindsSpots
             Finds their spots.
         """
         source = self.open(file)
@@ -76,7 +80,8 @@ class FrameReader:
             wavelength_angstrom=self.wavelength_angstrom,
             beam_center_px=self.beam_center_px,
         )
-        finder = SpotFinder(
+        finder = make_finder(
+            self.device,
             min_snr=self.min_snr,
             max_spots=self.max_spots,
             mask=mask_of_frames(source, self.mask),

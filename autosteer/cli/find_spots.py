@@ -10,6 +10,7 @@ import typer
 from autosteer.cli._frame_options import (
     BeamCenter,
     Dataset,
+    Device,
     DistanceMm,
     FilesOfFrames,
     Geometry,
@@ -49,6 +50,7 @@ def find_spots(
     max_pixels: Annotated[int, typer.Option(help="Pixels of the largest spot.")] = 200,
     max_spots: MaxSpots = 500,
     saturation: Saturation = None,
+    device: Device = "cpu",
     show: Annotated[
         bool, typer.Option("--show", help="Draw a frame of each file with its spots, as PNG.")
     ] = False,
@@ -69,7 +71,7 @@ def find_spots(
         from autosteer.analysis.crystfel_files import write_cxi
         from autosteer.analysis.detectors import mask_of_frames
         from autosteer.analysis.offline import spot_columns, spots_of_frames
-        from autosteer.analysis.spots import SpotFinder
+        from autosteer.analysis.spot_finders import make_finder
         from autosteer.cli._frame_reader import (
             FrameReader,
             check_results_file,
@@ -89,6 +91,7 @@ def find_spots(
             min_snr=min_snr,
             max_spots=max_spots,
             saturation=saturation,
+            device=device,
         )
         found: list[SpotBatch] = []
         rings: list[RingSpots | None] = []
@@ -98,7 +101,8 @@ def find_spots(
             for file in files:
                 source = reader.open(file)
                 known = _geometry(source, reader)
-                finder = SpotFinder(
+                finder = make_finder(
+                    device,
                     min_snr=min_snr,
                     min_pixels=min_pixels,
                     max_pixels=max_pixels,

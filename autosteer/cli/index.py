@@ -11,6 +11,7 @@ from autosteer.cli._frame_options import (
     BeamCenter,
     Cell,
     Dataset,
+    Device,
     DistanceMm,
     Geometry,
     JsonOutput,
@@ -66,7 +67,7 @@ def index(
         float,
         typer.Option(help="Bound on how often spots without a lattice may be called indexed."),
     ] = 0.01,
-    device: Annotated[str, typer.Option(help="Torch device that does the work.")] = "cpu",
+    device: Device = "cpu",
     processes: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
     ray: Annotated[
         str | None,
@@ -124,6 +125,7 @@ def index(
             min_snr=min_snr,
             max_spots=max_spots,
             saturation=saturation,
+            device=device,
         )
         make = partial(
             IndexingWork.for_cell,

@@ -221,6 +221,14 @@ class FinderSection(Section):
     min_pixels: PositiveInt = Field(default=2, description="Pixels of the smallest spot")
     max_pixels: PositiveInt = Field(default=200, description="Pixels of the largest spot")
     max_spots: PositiveInt = Field(default=500, description="Brightest spots kept in a frame")
+    device: str = Field(
+        default="cpu", description="Torch device that searches the frames, such as cuda or cuda:1"
+    )
+    learn_pixels: bool = Field(
+        default=False,
+        description="Learn hot and dead pixels from the frames and leave them out after 100 of "
+        "them; takes some 3 ms for a frame of 1 Mpx",
+    )
 
 
 class IndexerSection(Section):

@@ -203,6 +203,28 @@ def test_hits_are_told_with_where_their_spots_are() -> None:
     assert spots.wavelength_angstrom.tolist() == [WAVELENGTH] * 2
 
 
+def test_hot_pixels_are_learned_of_and_left_out() -> None:
+    section = SECTION.model_copy(update={"shape": (128, 128)})
+    finder = FinderSection(learn_pixels=True)
+    analyser = make_analyser(analysis(detector=section, finder=finder), "frames")
+    analyser.warm_up(4)
+    n_spots = []
+    for seed in range(8):
+        frames = blank_frames((16, 1, 128, 128), seed=seed)
+        # Three together, for a hot pixel alone is seen through at once.
+        frames[:, 0, [60, 60, 61], [70, 71, 71]] += 900
+        tables = analyser.analyse(as_counts(frames, "uint16"), *ids(16))
+        n_spots.append(sum(tables["indexing"].to_pydict()["n_spots"]))
+    assert min(n_spots[:7]) >= 16
+    assert n_spots[7] <= 2
+
+
+def test_another_device_searches_with_the_other_finder() -> None:
+    section = FinderSection(device="abacus")
+    with pytest.raises(AnalysisError, match="device 'abacus' cannot be used"):
+        make_analyser(analysis(finder=section), "frames")
+
+
 def test_spot_lists_become_tables() -> None:
     stills = simulate_stills(LYSOZYME, 4, 40, outliers=0.25, seed=1)
     stills.q[1, 6:] = np.nan

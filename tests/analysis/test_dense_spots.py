@@ -124,8 +124,8 @@ def test_no_frames_have_no_spots() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "cuda:99"}, "device 'cuda:99': torch cannot use it"),
-        ({"device": "abacus"}, "device 'abacus': torch cannot use it"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({"device": "cpu", "frames_together": 0}, "frames_together is 0: it must be positive"),
         ({"device": "cpu", "min_snr": 0.0}, "min_snr is 0.0: it must be positive"),
     ],

@@ -81,6 +81,7 @@ def test_options_count(frames: Path, tmp_path: Path) -> None:
         (["{}", "--out", "spots.csv"], "written to .npz, .parquet or .cxi"),
         (["{}", "--mask", "none.npy"], "none.npy: cannot read the mask"),
         (["{}", "--min-snr", "0"], "min_snr is 0.0: it must be positive"),
+        (["{}", "--device", "abacus"], "device 'abacus' cannot be used"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(frames: Path, arguments: list[str], message: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm, poisson
 
 from autosteer.sims._spot_patches import PlacedSpots
 from autosteer.sims.detector_kinds import (
@@ -79,6 +80,24 @@ def test_sigmas_are_those_of_poisson_statistics() -> None:
     assert truth.sigmas[0] == pytest.approx(0.9 * matched, rel=0.03)
     assert truth.sigmas_with_own[0] < truth.sigmas[0]
     assert truth.whole[0]
+
+
+@pytest.mark.parametrize("level", [0.1, 1.0, 100.0])
+def test_as_rare_is_the_tail_of_the_poisson_distribution(level: float) -> None:
+    even = replace(MEDIUM, center_photons=level, edge_photons=level, ring_photons=0.0)
+    clean = replace(EIGER, modules=(1, 1), gap_px=(0, 0), hot_share=0.0, dead_share=0.0)
+    simulator = KindSimulator(clean, even)
+    photons = 10 * math.sqrt(level) + 6
+    # So narrow that its best footprint is the pixel it falls on.
+    _, truth = simulator.frame(0, one_spot(photons, 0.3, slow=530.0, fast=600.0))
+    background = simulator._photons[0, 530, 600]
+    expected = background + photons * math.erf(0.5 / 0.3 / math.sqrt(2)) ** 2
+    least, next_one = (
+        norm.isf(poisson.sf(count - 1, background))
+        for count in (math.floor(expected), math.ceil(expected))
+    )
+    assert least - 0.01 <= truth.sigmas_as_rare[0] <= next_one + 0.01
+    assert truth.sigmas_as_rare[0] < truth.sigmas[0]
 
 
 def test_spots_hold_their_photons() -> None:
