@@ -87,13 +87,14 @@ def speed_in_processes(what: str, make: Make, edge_px: int, processes: int) -> R
     told = [results.get() for _ in workers]
     for worker in workers:
         worker.join()
-    slowest_s = max(seconds for seconds, _ in told)
+    slowest_s, cpu_s, memory = (max(values) for values in zip(*told, strict=True))
     return _row(
         what,
         edge_px,
         f"{processes} x 1 thread",
         processes * _N_FRAMES * _ROUNDS / slowest_s,
-        max(memory for _, memory in told),
+        memory,
+        1e3 * cpu_s / (_N_FRAMES * _ROUNDS),
     )
 
 
@@ -103,12 +104,12 @@ def _work(make: Make, edge_px: int, barrier: Any, results: Any) -> None:
     frames, run = make(edge_px)
     run(frames)
     barrier.wait()
-    begin_s = time.perf_counter()
+    begin_s, begin_cpu_s = time.perf_counter(), time.process_time()
     for _ in range(_ROUNDS):
         run(frames)
-    seconds = time.perf_counter() - begin_s
+    seconds, cpu_s = time.perf_counter() - begin_s, time.process_time() - begin_cpu_s
     memory = psutil.Process().memory_info().rss - frames.nbytes
-    results.put((seconds, memory / 2**20))
+    results.put((seconds, cpu_s, memory / 2**20))
 
 
 def finding(edge_px: int) -> tuple[Frames, Callable[[Frames], object]]:
@@ -223,7 +224,12 @@ def _write_smv(path: Path, frame: Frames) -> None:
 
 
 def _row(
-    what: str, edge_px: int, how: str, rate: float | str, memory: float | str
+    what: str,
+    edge_px: int,
+    how: str,
+    rate: float | str,
+    memory: float | str,
+    cpu_ms: float | str = "-",
 ) -> dict[str, Any]:
     """Make a row of the table."""
     return {
@@ -231,5 +237,6 @@ def _row(
         "frame": f"{edge_px} x {edge_px}",
         "run as": how,
         "frames/s": rate,
+        "cpu of a frame [ms]": cpu_ms,
         "memory of a worker [MiB]": memory,
     }
