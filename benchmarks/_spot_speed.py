@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from autosteer.analysis.analyser import FrameAnalyser
 from autosteer.analysis.dense_spots import DenseSpotFinder
+from autosteer.analysis.geometry_files import FileGeometry
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.spots import SpotFinder
 from autosteer.sims import LYSOZYME
@@ -122,8 +123,9 @@ def analysing(edge_px: int) -> tuple[Frames, Callable[[Frames], object]]:
     kind = replace(RAYONIX, panel_shape=(edge_px, edge_px))
     simulator = KindSimulator(kind, MEDIUM, distance_mm=DISTANCE_MM)
     frames, _ = crystal_frames(simulator, MEDIUM, _N_FRAMES, 0)
+    geometry = FileGeometry.of_panels(simulator.detector, np.array([WAVELENGTH_ANGSTROM]))
     analyser = FrameAnalyser(
-        simulator.detector, WAVELENGTH_ANGSTROM, SpotFinder(), Indexer(LYSOZYME), _FEWEST_SPOTS
+        geometry, frames.shape[1:], SpotFinder(), Indexer(LYSOZYME), _FEWEST_SPOTS
     )
 
     def run(frames: Frames) -> None:
