@@ -22,14 +22,15 @@ from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.spot_positions import SpotPositions
 from autosteer.contracts import AnalysisError
 
-_NICENESS = 15
+# Results come first, but on a busy machine a calibration shall not wait for ever.
+_NICENESS = 5
 
 
 class CalibrationProcess:
-    """Calibrates in a process of its own, which starts with the first calibration.
+    """Calibrates in a process of its own.
 
-    A context manager, which ends the process. That ends with its parent, too, however that ends;
-    when it dies alone, the next calibration starts another.
+    A context manager, which starts the process and ends it. The process ends with its parent,
+    however that ends; when it dies alone, the next calibration starts another.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ class CalibrationProcess:
         return self._threads.submit(self._ask, spots)
 
     def __enter__(self) -> Self:
+        # Its imports take seconds: better now than with the first calibration.
+        self._threads.submit(self._connect)
         return self
 
     def __exit__(
@@ -124,7 +127,6 @@ def _serve(
     connection: Connection,
 ) -> None:
     """Calibrate with what comes until the parent is gone."""
-    # Results come first.
     os.nice(_NICENESS)
     indexer = make_indexer()
     # What the parent leaves behind when it ends.
