@@ -85,7 +85,8 @@ class CalibrationProcess:
         with self._lock:
             self._closed = True
             if self._process is not None:
-                self._process.terminate()
+                # It has nothing to save, and a gentler signal could be lost while it starts.
+                self._process.kill()
                 self._process.join()
         self._threads.shutdown(cancel_futures=True)
 
