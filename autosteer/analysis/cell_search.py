@@ -299,6 +299,29 @@ class AgreedCell:
     n_frames: int
 
 
+def same_cell(first: Float, second: Float) -> bool:
+    """Say whether two lattices have nearly the same cell.
+
+    Parameters
+    ----------
+    first, second : ndarray of float64, shape (3, 3)
+        Any primitive vectors in rows [angstrom].
+
+    Returns
+    -------
+    bool
+        Whether the lengths of the shortest vectors and the volumes agree.
+    """
+    keys = _key(np.stack([reduce_basis(first)[0], reduce_basis(second)[0]]))
+    return bool((np.abs(keys[0] - keys[1]) < _SAME_CELL).all())
+
+
+def _key(reduced: Float) -> Float:
+    """Describe reduced bases (n, 3, 3) by numbers that change steadily with the lattice, (n, 4)."""
+    lengths = np.linalg.norm(reduced, axis=2)
+    return np.asarray(np.log(np.column_stack([lengths, np.cbrt(np.linalg.det(reduced))])))
+
+
 def agreeing_cells(basis: Float, score: Float) -> list[AgreedCell]:
     """Group the cells of frames by what their shortest vectors and volumes are.
 
@@ -318,11 +341,8 @@ def agreeing_cells(basis: Float, score: Float) -> list[AgreedCell]:
     reduced = np.array([reduce_basis(basis[f, k])[0] for f, k in zip(frame, which, strict=True)])
     if not len(reduced):
         return []
-    # Lengths of the shortest vectors and the volume change steadily with the lattice.
-    key = np.log(
-        np.column_stack([np.linalg.norm(reduced, axis=2), np.cbrt(np.linalg.det(reduced))])
-    )
-    alike = (np.abs(key[:, None] - key) < _SAME_CELL).all(axis=2)
+    key = _key(reduced)
+    alike: Bool = np.all(np.abs(key[:, None] - key) < _SAME_CELL, axis=2)
     agreed: list[AgreedCell] = []
     free = np.ones(len(key), dtype=np.bool_)
     while free.any() and len(agreed) < _N_CANDIDATES:

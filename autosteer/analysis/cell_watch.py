@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from autosteer.analysis.cell_search import agreeing_cells, cells_of_frames
+from autosteer.analysis.cell_search import agreeing_cells, cells_of_frames, same_cell
 from autosteer.analysis.indexing_result import IndexingResult
 from autosteer.physics import UnitCell
 from autosteer.physics.bravais import bravais_lattice
@@ -40,8 +40,9 @@ class CellFinding:
 
     Parameters
     ----------
-    kind : {"wrong cell", "second form", "unexplained"}
-        Whether another cell takes the place of the one given, stands beside it, or none is found.
+    kind : {"wrong cell", "second form", "known cell", "unexplained"}
+        Whether another cell takes the place of the one given, stands beside it, is the same, so
+        that something else keeps the frames from being indexed, or none is found.
     share : float
         Share of the frames with many spots that stay unindexed.
     cell : UnitCell or None
@@ -50,7 +51,7 @@ class CellFinding:
         How many of those that were looked at have it.
     """
 
-    kind: Literal["wrong cell", "second form", "unexplained"]
+    kind: Literal["wrong cell", "second form", "known cell", "unexplained"]
     share: float
     cell: UnitCell | None
     n_agreeing: int
@@ -65,6 +66,11 @@ class CellFinding:
             f"{numbers} {self.cell.centering} in {self.n_agreeing} of {self.n_examined} that "
             "were looked at"
         )
+        if self.kind == "known cell":
+            return (
+                f"{unindexed}, though they have the known cell, {cell}: beam center, distance or "
+                "wavelength may be off"
+            )
         if self.kind == "wrong cell":
             return f"the cell is wrong: {unindexed}, and have the cell {cell}"
         return f"a second crystal form, {100 * self.share:.0f} %: {unindexed}, and have {cell}"
@@ -83,6 +89,7 @@ class CellWatch:
     """
 
     def __init__(self, cell: UnitCell) -> None:
+        self._known = cell.primitive_basis()
         longest = _LONGEST_OVER_CELL * float(np.linalg.norm(cell.primitive_basis(), axis=1).max())
         self._longest_angstrom = max(longest, _SHORTEST_LONGEST_ANGSTROM)
         self._indexed: deque[bool] = deque(maxlen=_WINDOW_FRAMES)
@@ -91,6 +98,14 @@ class CellWatch:
             maxlen=_REMEMBERED
         )
         self._lock = threading.Lock()
+
+    def _meaning(
+        self, basis: NDArray[np.float64], indexed_share: float
+    ) -> Literal["wrong cell", "second form", "known cell"]:
+        """Say what a cell of unindexed frames is to the one given."""
+        if same_cell(basis, self._known):
+            return "known cell"
+        return "wrong cell" if indexed_share < _NOTEWORTHY_SHARE else "second form"
 
     def take(self, q: NDArray[Any], result: IndexingResult) -> None:
         """Note which frames were indexed.
@@ -148,9 +163,8 @@ class CellWatch:
         agreed = agreeing_cells(basis, score)
         enough = max(_FEWEST_AGREEING, _LEAST_AGREEMENT * len(cells))
         if agreed and agreed[0].n_frames >= enough:
-            wrong = n_indexed < _NOTEWORTHY_SHARE * n_frames
             return CellFinding(
-                "wrong cell" if wrong else "second form",
+                self._meaning(agreed[0].basis, n_indexed / n_frames),
                 share,
                 bravais_lattice(agreed[0].basis).cell,
                 agreed[0].n_frames,

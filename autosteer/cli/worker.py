@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _WATCH_NICENESS = 15
 _WATCH_PAUSE_S = 1.0
+_WATCH_END_S = 3.0
 
 
 def worker(
@@ -112,7 +113,8 @@ def worker(
                     if outside_since is not None or working.ended or now_s - told_s > 2.0:
                         break
             working.finish()
-        watching.join()
+        # On a busy machine it may be long at its last frame, which nobody needs any more.
+        watching.join(_WATCH_END_S)
         producer.close()
         inlet.close()
         runtime.tell("counters", **working.counters)

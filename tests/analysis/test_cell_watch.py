@@ -15,11 +15,11 @@ KNOWN = UnitCell(28, 33, 41, 90, 98, 90)
 OTHER = UnitCell(30, 36, 45, 90, 90, 90)
 
 
-def watched(*parts: NDArray[np.float32]) -> CellFinding | None:
+def watched(*parts: NDArray[np.float32], indexer: Indexer | None = None) -> CellFinding | None:
     """Index lists in batches as a worker does, and look at those that stay unindexed."""
     q = np.concatenate(parts)
     q = q[np.random.default_rng(0).permutation(len(q))]
-    indexer, watch = Indexer(KNOWN), CellWatch(KNOWN)
+    indexer, watch = indexer or Indexer(KNOWN), CellWatch(KNOWN)
     for start in range(0, len(q), 8):
         batch = q[start : start + 8]
         watch.take(batch, indexer.index(batch))
@@ -48,6 +48,14 @@ def test_a_second_form_is_told_from_a_wrong_cell() -> None:
     assert finding.cell is not None
     np.testing.assert_allclose(finding.cell.lengths, OTHER.lengths, rtol=0.01)
     assert "a second crystal form, " in str(finding)
+
+
+def test_the_known_cell_is_no_second_form() -> None:
+    # Whatever keeps them from being indexed: here it is another cell.
+    finding = watched(simulate_stills(KNOWN, 72, 40, seed=7).q, indexer=Indexer(OTHER))
+    assert finding is not None
+    assert finding.kind == "known cell"
+    assert "beam center" in str(finding)
 
 
 def test_nothing_is_said_where_the_cell_is_right() -> None:
