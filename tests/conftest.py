@@ -65,3 +65,9 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("AUTOSTEER_DATA names no folder with measured data")
     return Path(folder)
+
+
+@pytest.fixture
+def tests_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new processes find the modules of the tests: they take over the path of modules."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))

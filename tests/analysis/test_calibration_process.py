@@ -19,6 +19,8 @@ from tests.analysis.indexers import make_dying_indexer, make_lysozyme_indexer
 PIXEL_MM = 0.1
 WAVELENGTH = 1.3
 
+pytestmark = pytest.mark.usefixtures("tests_can_be_imported")
+
 
 def flat(slow_px: float, fast_px: float) -> Detector:
     return Detector.flat((2000, 2000), PIXEL_MM, 100.0, (slow_px, fast_px))

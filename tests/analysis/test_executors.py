@@ -23,10 +23,7 @@ from tests.analysis.work import (
 SQUARES = [value * value for value in range(12)]
 
 
-@pytest.fixture(autouse=True)
-def tests_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let new processes find the work of this folder: they take over the path of modules."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+pytestmark = pytest.mark.usefixtures("tests_can_be_imported")
 
 
 def in_processes(make: Callable[[], Any]) -> Executor:
