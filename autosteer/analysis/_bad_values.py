@@ -1,4 +1,4 @@
-"""Values by which detectors say that a pixel holds no measurement."""
+"""Types of pixels, and values by which detectors say that one holds no measurement."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+FRAME_TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32")
+"""Types of pixels that are worked on as they are."""
 
 _NARROWEST_FLAG_BYTES = 2
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from autosteer.analysis import _measurement as tests
 from autosteer.analysis import _surroundings as places
 from autosteer.analysis._measurement import MeasuredSpots, SpotCriteria
 from autosteer.analysis._rare_photons import rare_photons
+from autosteer.analysis._rows import Rows
 from autosteer.analysis._significance import (
     BOX,
     COARSE,
@@ -26,7 +27,7 @@ Offsets = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DensePixels:
+class DensePixels(Rows):
     """Pixels that stand out; see `autosteer.analysis._measurement.StandingOut`."""
 
     place: Tensor
@@ -40,21 +41,6 @@ class DensePixels:
 
     def __len__(self) -> int:
         return len(self.place)
-
-    def select(self, index: Tensor) -> Self:
-        """Keep some of them.
-
-        Parameters
-        ----------
-        index : Tensor
-            Which ones.
-
-        Returns
-        -------
-        DensePixels
-            These.
-        """
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -381,7 +367,7 @@ class DenseMeasurement:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _CloseLook:
+class _CloseLook(Rows):
     """What peaks look like above their own ring, each of shape (n,)."""
 
     is_spot: Tensor
@@ -390,10 +376,6 @@ class _CloseLook:
     ring_pixels: Tensor
     snr: Tensor
     peak_snr: Tensor
-
-    def select(self, index: Tensor) -> Self:
-        """Keep some."""
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def _moments(values: Tensor, use: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autosteer.analysis._bad_values import FRAME_TYPES
 from autosteer.analysis._measurement import SpotCriteria
 from autosteer.contracts import AnalysisError, FrameError
-
-_DTYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32")
 
 
 class FinderOptions:
@@ -72,9 +71,10 @@ class FinderOptions:
             raise FrameError(
                 f"frames have shape {frames.shape}: it must be (n_frames, n_panels, n_slow, n_fast)"
             )
-        if frames.dtype.newbyteorder("=").name not in _DTYPES:
+        if frames.dtype.newbyteorder("=").name not in FRAME_TYPES:
             raise FrameError(
-                f"frames have the type {frames.dtype}: convert them to one of {', '.join(_DTYPES)}"
+                f"frames have the type {frames.dtype}: "
+                f"convert them to one of {', '.join(FRAME_TYPES)}"
             )
         if self._mask is None:
             return np.ones(frames.shape[1:], dtype=np.bool_)

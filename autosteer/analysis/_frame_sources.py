@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from autosteer.analysis._bad_values import FRAME_TYPES
 from autosteer.analysis._file_geometry import FileGeometry
 from autosteer.contracts import FrameError
 
@@ -16,7 +17,6 @@ Frame = NDArray[Any]
 
 # Arrays with shorter edges are no detector's frames.
 SMALLEST_EDGE_PX = 16
-_KEPT_TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32")
 
 
 class FrameSource(Protocol):
@@ -113,7 +113,7 @@ def as_frame(values: NDArray[Any], shape: tuple[int, int, int], where: str) -> F
     """
     frame = values.reshape(shape)
     native = frame.dtype.newbyteorder("=")
-    if native.name in _KEPT_TYPES:
+    if native.name in FRAME_TYPES:
         return frame.astype(native, copy=False)
     if native.kind == "f":
         return frame.astype(np.float32)

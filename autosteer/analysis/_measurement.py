@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.analysis._components import label_groups, summits, touching_pairs
+from autosteer.analysis._items import number_within
 from autosteer.analysis._rare_photons import rare_photons
+from autosteer.analysis._rows import Rows
 from autosteer.analysis._significance import (
     BOX,
     COARSE,
@@ -92,7 +94,7 @@ class SpotCriteria:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StandingOut:
+class StandingOut(Rows):
     """Pixels that stand out with their neighbours, by increasing position, each of shape (n,).
 
     Parameters
@@ -123,24 +125,9 @@ class StandingOut:
     def __len__(self) -> int:
         return len(self.place)
 
-    def select(self, index: NDArray[Any]) -> Self:
-        """Keep some pixels.
-
-        Parameters
-        ----------
-        index : ndarray of int or bool
-            Which ones.
-
-        Returns
-        -------
-        StandingOut
-            These.
-        """
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MeasuredSpots:
+class MeasuredSpots(Rows):
     """Spots of a stack of frames, each of shape (n,); see `autosteer.analysis.spots.Spots`."""
 
     frame: NDArray[np.int64]
@@ -152,21 +139,6 @@ class MeasuredSpots:
     n_pixels: NDArray[np.int64]
     peak_snr: Float
     snr: Float
-
-    def select(self, index: NDArray[Any]) -> Self:
-        """Keep some spots, in the order given.
-
-        Parameters
-        ----------
-        index : ndarray of int or bool
-            Which ones.
-
-        Returns
-        -------
-        MeasuredSpots
-            These.
-        """
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def measure_spots(
@@ -293,7 +265,7 @@ def _rough_height(excess: Float, pixels: StandingOut) -> Float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _CloseLook:
+class _CloseLook(Rows):
     """What peaks look like above their own ring, each of shape (n,)."""
 
     is_spot: Bool
@@ -303,10 +275,6 @@ class _CloseLook:
     correlation: Float
     snr: Float
     peak_snr: Float
-
-    def select(self, index: NDArray[Any]) -> Self:
-        """Keep some."""
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float) -> _CloseLook:
@@ -425,6 +393,4 @@ def brightest(spots: MeasuredSpots, max_spots: int) -> MeasuredSpots:
         These.
     """
     order = np.lexsort((-spots.intensity, spots.frame))
-    frame = spots.frame[order]
-    rank = np.arange(len(frame)) - np.searchsorted(frame, frame, side="left")
-    return spots.select(order[rank < max_spots])
+    return spots.select(order[number_within(spots.frame[order]) < max_spots])

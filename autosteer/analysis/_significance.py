@@ -44,8 +44,7 @@ class Footprint:
         ndarray of float32, shape (n,)
             The factor.
         """
-        factor: Float = np.interp(correlation, _CORRELATIONS, self._factors[0]).astype(np.float32)
-        return factor
+        return _tabulated(self._factors[0], correlation)
 
     def skewness_factor(self, correlation: Float) -> Float:
         """Return the third cumulant over the variance of the weighted sum, over that of a pixel.
@@ -60,8 +59,7 @@ class Footprint:
         ndarray of float32, shape (n,)
             The factor.
         """
-        factor: Float = np.interp(correlation, _CORRELATIONS, self._factors[1]).astype(np.float32)
-        return factor
+        return _tabulated(self._factors[1], correlation)
 
     @cached_property
     def _factors(self) -> NDArray[np.float64]:
@@ -83,6 +81,12 @@ class Footprint:
         gain = 1 + ((light / alone) ** 1.8 - 1) * np.clip(share / _SURE_SHARE - 1, 0, 1)
         skewness = (self.weights**3).sum() * gain / variance
         return np.stack([np.sqrt(variance), skewness])
+
+
+def _tabulated(factors: NDArray[np.float64], correlation: Float) -> Float:
+    """Read a table of factors at correlations."""
+    factor: Float = np.interp(correlation, _CORRELATIONS, factors).astype(np.float32)
+    return factor
 
 
 _CORRELATIONS = np.linspace(0, 1, 101)

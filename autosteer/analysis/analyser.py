@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from autosteer.analysis._items import count_spots
 from autosteer.analysis.detectors import frame_shape_of, geometry_of
 from autosteer.analysis.geometry_files import FileGeometry
 from autosteer.analysis.geometry_history import GeometryHistory
@@ -143,7 +144,7 @@ class FrameAnalyser:
             positions = SpotPositions.of_spots(spots, wavelength)
             self.on_hits(positions.of_frames(hit), int(shots.pulse_ids.max()))
         geometry_id = self.history.ids(shots.pulse_ids)
-        return frame_tables(shots, spots, q, result, hit, geometry_id)
+        return frame_tables(shots, spots, q, lists, result, hit, geometry_id)
 
 
 class SpotListAnalyser:
@@ -211,7 +212,7 @@ class SpotListAnalyser:
             raise FrameError(
                 f"spot lists have the shape {frames.shape}: it must be (n, n_spots, 3)"
             )
-        hit = np.isfinite(frames).all(axis=2).sum(axis=1) >= self._min_spots_hit
+        hit = count_spots(frames) >= self._min_spots_hit
         result = self._indexer.index(np.where(hit[:, None, None], frames, np.float32(np.nan)))
         if self.on_indexed is not None:
             self.on_indexed(frames, result)

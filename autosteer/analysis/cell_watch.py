@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from autosteer.analysis._items import count_spots
 from autosteer.analysis.cell_search import agreeing_cells, cells_of_frames, same_cell
 from autosteer.analysis.indexing_result import IndexingResult
 from autosteer.physics import UnitCell
@@ -117,7 +118,7 @@ class CellWatch:
         result : IndexingResult
             What indexing found in them.
         """
-        many = np.isfinite(q).all(axis=2).sum(axis=1) >= _MANY_SPOTS
+        many = count_spots(q) >= _MANY_SPOTS
         with self._lock:
             self._indexed.extend(result.indexed[many].tolist())
             self._waiting.extend(q[many & ~result.indexed].astype(np.float32))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from autosteer.analysis._directions import DirectionSearch, half_sphere
 from autosteer.analysis._items import checked_spot_lists
 from autosteer.analysis._mixture import LatticeFit, LatticeModel, ray_directions
 from autosteer.analysis._rotations import RotationScan
+from autosteer.analysis._rows import Rows
 from autosteer.analysis._settings import LatticeSettings
 from autosteer.analysis.indexing_result import (
     FoundLattices,
@@ -381,7 +381,7 @@ class Indexer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Round:
+class _Round(Rows):
     """One lattice for each of k frames."""
 
     frame: Index
@@ -392,16 +392,6 @@ class _Round:
     log_evidence: Float
     member: Bool
     reason: Index
-
-    def select(self, index: Index | Bool) -> Self:
-        """Keep some frames, in the order given."""
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """Put frames behind each other."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def lattices(self) -> FoundLattices:
         """Return the lattices without what only the search needs."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from autosteer.analysis._rows import Rows
 
 Float = NDArray[np.float64]
 Integer = NDArray[np.int64]
@@ -36,7 +37,7 @@ class Reason(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FoundLattices:
+class FoundLattices(Rows):
     """Lattices by frame, the best of a frame first.
 
     Parameters
@@ -77,42 +78,6 @@ class FoundLattices:
     def chance_probability(self) -> Float:
         """Bound on the probability that a list without a lattice does as well, shape (m,)."""
         return np.exp(-np.maximum(self.log_evidence, 0.0))
-
-    def select(self, index: NDArray[np.intp] | Bool) -> Self:
-        """Keep some lattices, in the order given.
-
-        Parameters
-        ----------
-        index : ndarray of int or bool
-            Which ones.
-
-        Returns
-        -------
-        FoundLattices
-            These.
-        """
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """Put lattices behind each other.
-
-        Parameters
-        ----------
-        parts : sequence of FoundLattices
-            At least one.
-
-        Returns
-        -------
-        FoundLattices
-            All.
-        """
-        return cls(
-            *(
-                np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(cls)
-            )
-        )
 
     @classmethod
     def none(cls) -> Self:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from autosteer.analysis._items import count_spots
 from autosteer.analysis.frames import FileGeometry, FrameSource, batches
 from autosteer.analysis.indexing import Indexer
 from autosteer.analysis.indexing_result import IndexingResult, Reason
@@ -78,7 +79,7 @@ class LatticeBatch:
     @property
     def n_spots(self) -> NDArray[np.int64]:
         """Spots of each frame, shape (n,)."""
-        return np.asarray(np.isfinite(self.lists).all(axis=2).sum(axis=1), dtype=np.int64)
+        return count_spots(self.lists)
 
 
 def spots_of_frames(source: FrameSource, finder: FindsSpots) -> Iterator[SpotBatch]:
@@ -421,7 +422,7 @@ def result_tables(found: Sequence[LatticeBatch], min_spots_hit: int) -> dict[str
         else:
             q = one.geometry.scattering_vectors(one.spots, one.first_frame)
             of_file = pa.nulls(n_frames, pa.uint64())
-            tables = frame_tables(shots, one.spots, q, one.result, hit, of_file)
+            tables = frame_tables(shots, one.spots, q, one.lists, one.result, hit, of_file)
         for kind, table in tables.items():
             parts.setdefault(kind, []).append(table)
         first += n_frames

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from autosteer.analysis._items import number_within
 from autosteer.analysis.indexing_result import IndexingResult
-from autosteer.analysis.quality import FrameQuality, frame_quality, resolution_limit
+from autosteer.analysis.quality import FrameQuality, frame_quality
 from autosteer.analysis.rings import RingSpots, spots_on_rings
 from autosteer.analysis.spots import Spots
 from autosteer.contracts import INDEXING, LATTICES, QUALITY, SPOTS, make_batch
@@ -47,6 +47,7 @@ def frame_tables(
     shots: Shots,
     spots: Spots,
     q: NDArray[Any],
+    lists: NDArray[Any],
     result: IndexingResult,
     hit: Bool,
     geometry_id: pa.Array,
@@ -61,8 +62,10 @@ def frame_tables(
         The n spots of their frames.
     q : ndarray of float, shape (n, 3)
         Scattering vector of each spot [1/angstrom].
+    lists : ndarray of float, shape (n_shots, n_spots, 3)
+        The same by frame, padded with NaN [1/angstrom].
     result : IndexingResult
-        What indexing found in their lists.
+        What indexing found in these lists.
     hit : ndarray of bool, shape (n_shots,)
         Whether there are spots enough to call the frame a hit.
     geometry_id : pyarrow.Array of uint64
@@ -73,11 +76,11 @@ def frame_tables(
     dict of str to pyarrow.RecordBatch
         Tables ``indexing``, ``quality``, ``spots`` and ``lattices``.
     """
-    lists, rings = spots.lists(q), spots_on_rings(spots, q)
+    rings = spots_on_rings(spots, q)
     quality = frame_quality(lists, result, spots.lists(spots.intensity))
     measured = np.isfinite(spots.background_level)
     return {
-        INDEXING.name: indexing_table(shots, lists, result, hit, measured),
+        INDEXING.name: indexing_table(shots, quality, result, hit, measured),
         QUALITY.name: quality_table(
             shots, quality, result, FrameFindings(spots, rings, geometry_id)
         ),
@@ -108,9 +111,10 @@ def list_tables(
         Tables ``indexing``, ``quality``, ``spots`` and ``lattices``; what takes pixels to know is
         null.
     """
+    quality = frame_quality(lists, result)
     return {
-        INDEXING.name: indexing_table(shots, lists, result, hit, np.ones_like(hit)),
-        QUALITY.name: quality_table(shots, frame_quality(lists, result), result),
+        INDEXING.name: indexing_table(shots, quality, result, hit, np.ones_like(hit)),
+        QUALITY.name: quality_table(shots, quality, result),
         SPOTS.name: spot_list_table(shots, lists, result),
         LATTICES.name: lattice_table(shots, result),
     }
@@ -136,7 +140,7 @@ class FrameFindings:
 
 
 def indexing_table(
-    shots: Shots, q: NDArray[Any], result: IndexingResult, hit: Bool, measured: Bool
+    shots: Shots, quality: FrameQuality, result: IndexingResult, hit: Bool, measured: Bool
 ) -> pa.RecordBatch:
     """Make the table ``indexing``, one row per shot.
 
@@ -144,10 +148,10 @@ def indexing_table(
     ----------
     shots : Shots
         The n shots.
-    q : ndarray of float, shape (n, n_spots, 3)
-        Scattering vectors of all spots, padded with NaN [1/angstrom].
+    quality : FrameQuality
+        Quality of their n frames.
     result : IndexingResult
-        What indexing found in the same n frames.
+        What indexing found in the same frames.
     hit : ndarray of bool, shape (n,)
         Whether there are spots enough to call the frame a hit.
     measured : ndarray of bool, shape (n,)
@@ -159,16 +163,15 @@ def indexing_table(
         The table; cell, resolution and orientation are NaN where they are not known.
     """
     parameters = cell_parameters(result.lattices)
-    n_spots = np.isfinite(q).all(axis=2).sum(axis=1)
     columns: dict[str, Any] = {
         "pulse_id": shots.pulse_ids,
         "timestamp": shots.timestamps,
-        "n_spots": _nullable(n_spots, measured, pa.uint32()),
+        "n_spots": _nullable(quality.n_spots, measured, pa.uint32()),
         "hit": _nullable(hit, measured, pa.bool_()),
         "indexed": _nullable(result.indexed, measured, pa.bool_()),
         "n_lattices": _nullable(result.n_lattices, measured, pa.uint32()),
         "n_indexed_spots": _nullable(result.n_indexed_spots, result.indexed, pa.uint32()),
-        "resolution_angstrom": np.where(hit, resolution_limit(q), np.nan),
+        "resolution_angstrom": np.where(hit, quality.resolution_angstrom, np.nan),
         "orientation_sigma_deg": result.orientation_sigma_deg,
         "reason": _nullable(result.reason, measured, pa.uint8()),
     }

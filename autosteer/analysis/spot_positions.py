@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.analysis._items import number_within
+from autosteer.analysis._items import padded
 from autosteer.analysis.spots import Spots
 from autosteer.physics import Detector
 
@@ -127,8 +127,5 @@ class SpotPositions:
             Scattering vectors, padded with NaN [1/angstrom].
         """
         q = detector.scattering_vectors(self.panel, self.slow_px, self.fast_px, 1.0)
-        shape = (len(self.wavelength_angstrom), int(self.n_spots.max(initial=0)), 3)
-        lists = np.full(shape, np.nan, dtype=np.float32)
-        place = (self.frame, number_within(self.frame))
-        lists[place] = q / self.wavelength_angstrom[self.frame, None]
-        return lists
+        scaled = q / self.wavelength_angstrom[self.frame, None]
+        return padded(scaled, self.frame, len(self.wavelength_angstrom))

@@ -13,7 +13,7 @@ from autosteer.analysis._background import BlockBackground, BlockLevels
 from autosteer.analysis._box_sums import boxes_above
 from autosteer.analysis._finder_options import FinderOptions
 from autosteer.analysis._gain import learn_gain
-from autosteer.analysis._items import number_within
+from autosteer.analysis._items import padded
 from autosteer.analysis._measurement import (
     LISTED_SIGMAS,
     StandingOut,
@@ -121,10 +121,7 @@ class Spots:
         ndarray of float32, shape (n_frames, n_spots, ...)
             The values of each frame, padded with NaN.
         """
-        shape = (len(self.n_spots), int(self.n_spots.max(initial=0)), *values.shape[1:])
-        lists = np.full(shape, np.nan, dtype=np.float32)
-        lists[self.frame, number_within(self.frame)] = values
-        return lists
+        return padded(values, self.frame, len(self.n_spots))
 
 
 class FindsSpots(Protocol):

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from autosteer.analysis.columns import check_ending
 from autosteer.analysis.detectors import mask_of_frames
-from autosteer.analysis.frames import FileGeometry, FrameSource, read_frames
+from autosteer.analysis.frames import (
+    FileGeometry,
+    FrameSource,
+    holds_spot_lists,
+    read_frames,
+)
 from autosteer.analysis.geometry_files import describes_itself
 from autosteer.analysis.offline import geometry_of_frames
 from autosteer.analysis.spot_finders import make_finder
@@ -111,6 +116,26 @@ class FrameReader:
         if self.geometry is None and self.distance_mm is None and describes_itself(file):
             return read_frames(file, self.dataset, file)
         return read_frames(file, self.dataset, self.geometry)
+
+
+def gives_spot_lists(file: Path, key: str | None, dataset: str | None) -> bool:
+    """Say whether spot lists are to be read from a file, rather than frames.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    key : str or None
+        Prefix of the arrays of spot lists, where one was given.
+    dataset : str or None
+        Dataset or array of frames, where one was given.
+
+    Returns
+    -------
+    bool
+        True if a key says so, or if the file holds spot lists and no dataset was given.
+    """
+    return key is not None or (dataset is None and holds_spot_lists(file))
 
 
 def check_results_file(out: Path, files: Sequence[Path], others: tuple[str, ...]) -> None:

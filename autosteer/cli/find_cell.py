@@ -103,15 +103,16 @@ def _spot_lists(
     files: list[Path], key: str | None, reader: FrameReader, *, quiet: bool
 ) -> NDArray[Any]:
     """Read the spot lists of files, or find the spots of their frames."""
-    from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
+    from autosteer.analysis.frames import read_spot_lists
     from autosteer.analysis.offline import joined_lists, spots_of_frames
+    from autosteer.cli._frame_reader import gives_spot_lists
     from autosteer.cli._progress import counting
 
     parts = []
     done = 0
     with counting("frames", quiet=quiet) as count:
         for file in files:
-            if key is not None or (reader.dataset is None and holds_spot_lists(file)):
+            if gives_spot_lists(file, key, reader.dataset):
                 parts.append(read_spot_lists(file, key))
                 continue
             source, file_geometry, finder = reader.read(file)

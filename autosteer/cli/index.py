@@ -96,7 +96,7 @@ def index(
 
     with clear_errors():
         from autosteer.analysis.columns import write_tables
-        from autosteer.analysis.frames import holds_spot_lists, read_spot_lists
+        from autosteer.analysis.frames import read_spot_lists
         from autosteer.analysis.offline import (
             IndexingWork,
             frames_to_index,
@@ -107,6 +107,7 @@ def index(
         from autosteer.cli._frame_reader import (
             FrameReader,
             check_results_file,
+            gives_spot_lists,
             read_beam_center,
             read_cell,
         )
@@ -139,7 +140,7 @@ def index(
 
         def items() -> Iterator[FramesToIndex | ListsToIndex]:
             for file in files:
-                if key is not None or (dataset is None and holds_spot_lists(file)):
+                if gives_spot_lists(file, key, dataset):
                     yield from lists_to_index(file, read_spot_lists(file, key))
                 else:
                     yield from frames_to_index(*frames.read(file))

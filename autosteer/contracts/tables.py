@@ -122,6 +122,10 @@ def item_kind(name: str, columns: Sequence[pa.Field]) -> TableKind:
 
 _F8, _F4, _U4, _BOOL = pa.float64(), pa.float32(), pa.uint32(), pa.bool_()
 
+_CELL_UNITS = dict.fromkeys(("a", "b", "c"), "angstrom") | dict.fromkeys(
+    ("alpha", "beta", "gamma"), "deg"
+)
+
 INDEXING = shot_kind(
     "indexing",
     [
@@ -154,8 +158,7 @@ QUALITY = shot_kind(
         column("rmsd", _F4, "1/angstrom", "rms distance of spots from lattice points"),
         *(
             column(name, _F4, unit, f"cell parameter {name} of the best lattice")
-            for names, unit in ((("a", "b", "c"), "angstrom"), (("alpha", "beta", "gamma"), "deg"))
-            for name in names
+            for name, unit in _CELL_UNITS.items()
         ),
         column("mosaicity_deg", _F4, "deg", "excitation errors taken as mosaicity"),
         column("falloff_b_angstrom2", _F4, "angstrom^2", "apparent B factor of the spots"),
@@ -223,8 +226,7 @@ LATTICES = item_kind(
         *(
             column(f"{name}{suffix}", _F4, unit, f"{text} {name}")
             for suffix, text in (("", "cell parameter"), ("_sigma", "standard deviation of"))
-            for names, unit in ((("a", "b", "c"), "angstrom"), (("alpha", "beta", "gamma"), "deg"))
-            for name in names
+            for name, unit in _CELL_UNITS.items()
         ),
         column("orientation_sigma_deg", _F4, "deg", "standard deviation of the orientation"),
         column("position_sigma", _F4, "1/angstrom", "scatter of the spots across their rays"),

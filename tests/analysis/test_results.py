@@ -58,7 +58,7 @@ def lists() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 def test_indexing_table_has_null_where_nothing_is_known() -> None:
     hit, measured = np.array([True, False, False]), np.array([True, True, False])
-    batch = indexing_table(SHOTS, lists(), result(), hit, measured)
+    batch = indexing_table(SHOTS, frame_quality(lists(), result()), result(), hit, measured)
     assert batch.schema.equals(INDEXING.schema)
     rows = batch.to_pydict()
     assert rows["pulse_id"] == [7, 9, 2**63 + 1]
@@ -163,6 +163,7 @@ def test_no_shots_give_empty_tables() -> None:
         n_indexings=1,
     )
     none = np.empty(0, bool)
-    assert indexing_table(nobody, np.empty((0, 0, 3)), nothing, none, none).num_rows == 0
+    quality = frame_quality(np.empty((0, 0, 3)), nothing)
+    assert indexing_table(nobody, quality, nothing, none, none).num_rows == 0
     assert spot_list_table(nobody, np.empty((0, 0, 3)), nothing).num_rows == 0
     assert lattice_table(nobody, nothing).num_rows == 0
