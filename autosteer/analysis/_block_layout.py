@@ -18,6 +18,7 @@ STRIP_ROWS = 8
 FEWEST_PIXELS = 16
 SAMPLES = 64
 _BLOCK_PX = 32
+_ENOUGH_SAMPLES = 2**14
 _RUN_PX = 4
 # Inverse powers of the plastic number: M. Roberts' R2 sequence.
 _SPREAD = (0.7548776662466927, 0.5698402909980532)
@@ -59,6 +60,12 @@ class BlockLayout:
     planes: Float
     to_strips: Float
     to_columns: Float
+
+    @property
+    def telling(self) -> NDArray[np.intp]:
+        """Blocks with samples, as many as it takes to learn something of all the frame."""
+        block = np.flatnonzero(self.any_good)
+        return block[:: -(-len(block) * SAMPLES // _ENOUGH_SAMPLES) or 1]
 
 
 def lay_out(good: Bool) -> BlockLayout:

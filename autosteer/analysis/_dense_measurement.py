@@ -20,6 +20,7 @@ from autosteer.analysis._significance import (
     FINE,
     FOOTPRINTS,
     POINT,
+    equivalent_sigmas,
     spread_factor,
 )
 
@@ -37,7 +38,6 @@ class DensePixels(Rows):
     frame: Tensor
     block: Tensor
     photon: Tensor
-    photon_rate: Tensor
 
     def __len__(self) -> int:
         return len(self.place)
@@ -45,9 +45,11 @@ class DensePixels(Rows):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnDevice:
-    """A footprint: its weights, and what correlated noise does to it, of shape (n_frames,)."""
+    """A footprint: its weights, what it makes of photons and, of shape (n_frames,), of noise."""
 
     weights: Tensor
+    photon_factor: float
+    half_step: float
     noise: Tensor
     skewness: Tensor
 
@@ -73,6 +75,8 @@ class DenseMeasurement:
         self._fine, self._coarse, self._box, self._point, *self._footprints = (
             OnDevice(
                 self._tensor(footprint.weights),
+                footprint.photon_factor,
+                footprint.half_step,
                 self._tensor(footprint.noise_factor(correlation)),
                 self._tensor(footprint.skewness_factor(correlation)),
             )
@@ -197,7 +201,6 @@ class DenseMeasurement:
         )
         factor = 1 + variance[pixels.block]
         photon = (third / variance).nan_to_num()
-        rate = (variance / photon**2).nan_to_num()
         return DensePixels(
             pixels.place,
             pixels.level,
@@ -205,8 +208,7 @@ class DenseMeasurement:
             (pixels.quantum + third[pixels.block] * pixels.noise) / factor,
             pixels.frame,
             pixels.block,
-            photon[pixels.block] * pixels.noise,
-            rate[pixels.block],
+            torch.maximum(pixels.photon, photon[pixels.block] * pixels.noise),
         )
 
     def _rough_height(self, pixels: DensePixels, excess: Tensor) -> Tensor:
@@ -273,10 +275,6 @@ class DenseMeasurement:
         snr = torch.where(self._spreads[peaks.frame], torch.maximum(snr, of_point), snr)
         inner = torch.as_tensor(tests.INNER, device=self._device)
         excess, use = excess[:, inner], use[:, inner]
-        n_photons = excess @ self._box.weights / peaks.photon
-        expected = self._box.weights.sum() * peaks.photon_rate
-        by_chance = _sigmas_of_photons(n_photons, expected)
-        snr = torch.where(peaks.photon > 0, torch.minimum(snr, by_chance), snr)
         among = excess[:, tests.MIDDLE]
         usable = torch.where(use[:, tests.MIDDLE], among, -torch.inf)
         step = usable.argmax(dim=1, keepdim=True)
@@ -319,10 +317,12 @@ class DenseMeasurement:
     ) -> Tensor:
         """Return by how many sigmas a footprint about peaks stands out of its ring."""
         weight = use.float() @ footprint.weights
-        total = excess @ footprint.weights - ridge * weight
+        half_photon = peaks.quantum * footprint.half_step
+        total = excess @ footprint.weights - ridge * weight - half_photon
         of_ring = (weight * self._spread[peaks.frame]) ** 2 / ring_pixels
         sigma = noise * (footprint.noise[peaks.frame] ** 2 + of_ring).sqrt()
-        return _equivalent_sigmas(total, sigma, peaks.quantum * footprint.skewness[peaks.frame])
+        skewness = peaks.quantum * footprint.skewness[peaks.frame]
+        return equivalent_sigmas(total, sigma, skewness, peaks.photon * footprint.photon_factor)
 
     def _sum_up(
         self, place: Tensor, spot: Tensor, peaks: DensePixels, seen: _CloseLook
@@ -384,21 +384,6 @@ def _moments(values: Tensor, use: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mean = torch.where(use, values, 0.0).sum(dim=1) / count
     residual = torch.where(use, values - mean[:, None], 0.0)
     return mean, ((residual**2).sum(dim=1) / count).sqrt(), residual
-
-
-def _equivalent_sigmas(total: Tensor, sigma: Tensor, skewness: Tensor) -> Tensor:
-    """Return what `autosteer.analysis._significance.equivalent_sigmas` does."""
-    bend = skewness / 6
-    root = (sigma**2 + 4 * bend * (total + bend).clamp(min=0)).sqrt()
-    return torch.where(bend > 1e-4 * sigma, (root - sigma) / (2 * bend), total / sigma)
-
-
-def _sigmas_of_photons(n_photons: Tensor, expected: Tensor) -> Tensor:
-    """Return what `autosteer.analysis._significance.sigmas_of_photons` does."""
-    count, mean = n_photons.double().clamp(min=1e-3), expected.double().clamp(min=1e-9)
-    chance: Tensor = torch.special.gammainc(count, mean).clamp(max=0.5)
-    sigmas: Tensor = -torch.special.ndtri(chance)
-    return sigmas.clamp(max=30).float()
 
 
 def _highest(rank: Tensor, near: Tensor) -> Tensor:

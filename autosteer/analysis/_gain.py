@@ -11,6 +11,8 @@ _FEWEST_BLOCKS = 16
 # The noise of a block is known to some percent: with less difference between bright and dark parts
 # of a frame there is no telling the gain.
 _LEAST_CONTRAST = 5.0
+# Thirds of even blocks differ by twice the standard error of their levels.
+_LEAST_RISE = 4.0
 _SAMPLES = 64
 
 
@@ -62,4 +64,6 @@ def learn_gain(level: Float, noise: Float) -> Float:
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = rise[1] / rise[0]
         known = (rise[1] > _LEAST_CONTRAST * error) & (gain > 0) & np.isfinite(gain)
+        # Blocks that are bright by chance are noisy by chance as well, if the noise is skewed.
+        known &= rise[0] > _LEAST_RISE * np.sqrt(usual / _SAMPLES)
     return np.where(known, gain, np.float32(np.nan)).astype(np.float32)

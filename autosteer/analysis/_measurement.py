@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from autosteer.analysis._components import label_groups, summits, touching_pairs
@@ -21,7 +22,6 @@ from autosteer.analysis._significance import (
     POINT,
     Footprint,
     equivalent_sigmas,
-    sigmas_of_photons,
     spread_factor,
 )
 from autosteer.analysis._surroundings import WIDE_PX, WIDE_WINDOW, WINDOW_PX, Ring, Surroundings
@@ -108,9 +108,7 @@ class StandingOut(Rows):
     block : ndarray of int
         Flat index of the block.
     photon : ndarray of float32
-        Height of the single photons that rise alone [detector counts]; 0 where there are none.
-    photon_rate : ndarray of float32
-        Share of the pixels that hold one.
+        What a photon counts, where it stands out of the noise [detector counts]; 0 elsewhere.
     """
 
     place: Index
@@ -120,7 +118,6 @@ class StandingOut(Rows):
     correlation: Float
     block: Index
     photon: Float
-    photon_rate: Float
 
     def __len__(self) -> int:
         return len(self.place)
@@ -242,12 +239,10 @@ def _with_rare_photons(
     factor = 1 + variance[pixels.block]
     with np.errstate(divide="ignore", invalid="ignore"):
         photon = np.nan_to_num(third / variance)
-        rate = np.nan_to_num(variance / photon**2)
     return replace(
         pixels,
         noise=pixels.noise * np.sqrt(factor),
-        photon=photon[pixels.block] * pixels.noise,
-        photon_rate=rate[pixels.block],
+        photon=np.maximum(pixels.photon, photon[pixels.block] * pixels.noise),
         quantum=((pixels.quantum + third[pixels.block] * pixels.noise) / factor).astype(np.float32),
     )
 
@@ -283,17 +278,12 @@ def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float
     noise = np.fmax(ring.noise, np.float32(LEAST_RING_NOISE) * peaks.noise)
     values, use = surroundings.window(peaks.place, WIDE_WINDOW)
     excess = np.where(use, values - ring.mean[:, None], np.float32(0))
-    snr = np.maximum.reduce([
-        _snr(excess, use, footprint, peaks, noise, ring) for footprint in FOOTPRINTS
-    ])
-    of_point = _snr(excess, use, POINT, peaks, noise, ring)
+    of_point, *others = (
+        _snr(excess, use, footprint, peaks, noise, ring) for footprint in (POINT, *FOOTPRINTS)
+    )
+    snr = np.maximum.reduce(others)
     snr = np.where(peaks.correlation > 0, np.maximum(snr, of_point), snr)
     excess, use = excess[:, INNER], use[:, INNER]
-    # Where photons are so rare that none is expected in a footprint, its first moments say little.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        n_photons = excess @ BOX.weights / peaks.photon
-    by_chance = sigmas_of_photons(n_photons, BOX.weights.sum() * peaks.photon_rate)
-    snr = np.where(peaks.photon > 0, np.minimum(snr, by_chance), snr)
     # The brightest of the nine pixels about the peak, and the eight about that one.
     among = excess[:, MIDDLE]
     step = np.where(use[:, MIDDLE], among, -np.inf).argmax(axis=1)
@@ -321,15 +311,21 @@ def _snr(
 ) -> Float:
     """Return by how many sigmas a footprint about peaks stands out of its ring."""
     weight: Float = use @ footprint.weights
-    total = excess @ footprint.weights - ring.ridge * weight
+    # Photons come whole: a sum is as rare as all that reach half a photon less.
+    half_photon = peaks.quantum * np.float32(footprint.half_step)
+    total = excess @ footprint.weights - ring.ridge * weight - half_photon
     spread = spread_factor(peaks.correlation)
     own = footprint.noise_factor(peaks.correlation)
     with np.errstate(divide="ignore", invalid="ignore"):
         # The background of the ring is taken off each pixel, and adds its own noise.
         of_ring = (weight * spread) ** 2 / ring.n_pixels
         sigma = (noise * np.sqrt(own**2 + of_ring)).astype(np.float32)
-        skewness = peaks.quantum * footprint.skewness_factor(peaks.correlation)
-        return equivalent_sigmas(total, sigma, skewness)
+    skewness = peaks.quantum * footprint.skewness_factor(peaks.correlation)
+    photon = peaks.photon * np.float32(footprint.photon_factor)
+    sigmas = equivalent_sigmas(
+        *(torch.from_numpy(values) for values in (total, sigma, skewness, photon))
+    )
+    return np.asarray(sigmas)
 
 
 def _sum_up(

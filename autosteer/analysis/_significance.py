@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import gammainc, ndtri
+from torch import Tensor
 
 from autosteer.analysis._surroundings import WIDE_PX, WINDOW_PX
 
@@ -62,6 +63,22 @@ class Footprint:
         return _tabulated(self._factors[1], correlation)
 
     @cached_property
+    def photon_factor(self) -> float:
+        """What a photon adds to the weighted sum, over what it adds to a pixel.
+
+        It is the fourth over the third cumulant of the sum of photons in all pixels alike.
+        """
+        return float((self.weights**4).sum() / (self.weights**3).sum())
+
+    @cached_property
+    def half_step(self) -> float:
+        """Half of what a photon more adds to the weighted sum on the mean, over that of a pixel.
+
+        The number of photons is whole, and the tail of a sum begins half a photon below it.
+        """
+        return float((self.weights**2).sum() / self.weights.sum() / 2)
+
+    @cached_property
     def _factors(self) -> NDArray[np.float64]:
         """Factors of noise and skewness at the tabulated correlations, shape (2, n).
 
@@ -89,6 +106,9 @@ def _tabulated(factors: NDArray[np.float64], correlation: Float) -> Float:
     return factor
 
 
+# Below these, in sigmas, a sum is as good as normal.
+_LEAST_SKEWNESS, _LEAST_HEIGHT = 1e-4, 0.1
+_NEWTON_STEPS = 4
 _CORRELATIONS = np.linspace(0, 1, 101)
 # Neighbours share this much where light spreads by 0.7 px.
 _USUAL_SPREAD = 0.6
@@ -138,68 +158,60 @@ def spread_factor(correlation: Float) -> Float:
     return COARSE.noise_factor(correlation) / np.float32(WINDOW_PX)
 
 
-def equivalent_sigmas(total: Float, sigma: Float, skewness: Float) -> Float:
+def equivalent_sigmas(total: Tensor, sigma: Tensor, skewness: Tensor, jump: Tensor) -> Tensor:
     """Return the number of standard deviations beyond which a normal variable is as rare.
 
     A sum of few photons exceeds five standard deviations much more often than a normal variable
-    does. Fisher and Cornish's expansion [1]_ to the first order gives the sum that is as rare as z
-    standard deviations, ``sigma * z + skewness * (z**2 - 1) / 6``; this is solved for z.
+    does. The background of a sum is taken for normal noise and a Poisson number of jumps, which
+    together have the variance and the third cumulant given. Its cumulant generating function is
+    known, and Lugannani and Rice's approximation [1]_ in Barndorff-Nielsen's form [2]_, ``r +
+    log(v / r) / r``, gives the tail at its saddle point as sigmas.
 
     Parameters
     ----------
-    total : ndarray of float32, shape (n,)
+    total : Tensor, shape (n,)
         Sums above their mean.
-    sigma : ndarray of float32, shape (n,)
+    sigma : Tensor, shape (n,)
         Their standard deviations.
-    skewness : ndarray of float32, shape (n,)
+    skewness : Tensor, shape (n,)
         Third cumulants over variances, in the units of the sums, not negative.
+    jump : Tensor, shape (n,)
+        What a photon adds to a sum; where it is less than the skewness, all variance is taken for
+        that of jumps as high as the skewness.
 
     Returns
     -------
-    ndarray of float32, shape (n,)
-        Sigmas; `total` over `sigma` where there is no skewness.
+    Tensor of float32, shape (n,)
+        Sigmas; `total` over `sigma` where there is no skewness, or the sum is not above its mean.
 
     References
     ----------
-    .. [1] R. A. Fisher and E. A. Cornish, Technometrics 2, 209 (1960).
+    .. [1] R. Lugannani and S. Rice, Advances in Applied Probability 12, 475 (1980).
+    .. [2] O. E. Barndorff-Nielsen, Biometrika 73, 307 (1986).
 
     Examples
     --------
-    >>> one = np.ones(1, np.float32)
-    >>> equivalent_sigmas(7 * one, one, 0 * one), equivalent_sigmas(9 * one, one, one)
-    (array([7.], dtype=float32), array([5.], dtype=float32))
+    >>> one = torch.ones(1)
+    >>> float(equivalent_sigmas(7 * one, one, 0 * one, 0 * one))
+    7.0
+    >>> float(equivalent_sigmas(9 * one, one, one, one).round(decimals=1))
+    5.0
     """
-    bend = skewness / 6
-    straight = total / sigma
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.sqrt(sigma**2 + 4 * bend * np.maximum(total + bend, 0))
-        bent = (root - sigma) / (2 * bend)
-    # Without skewness the root's difference is lost in rounding.
-    result: Float = np.where(bend > 1e-4 * sigma, bent, straight).astype(np.float32)
-    return result
-
-
-def sigmas_of_photons(n_photons: Float, expected: Float) -> Float:
-    """Return the number of sigmas of normal noise that is as rare as so many photons.
-
-    Parameters
-    ----------
-    n_photons : ndarray of float32, shape (n,)
-        Photons that were counted, which need be no whole number.
-    expected : ndarray of float32, shape (n,)
-        Mean of the Poisson distribution.
-
-    Returns
-    -------
-    ndarray of float32, shape (n,)
-        Sigmas; not above 30.
-
-    Examples
-    --------
-    >>> sigmas_of_photons(np.array([3.0], np.float32), np.array([0.027], np.float32)).round(1)
-    array([4.5], dtype=float32)
-    """
-    # The chance of n or more is the incomplete gamma function, for n between whole numbers too.
-    chance = gammainc(np.maximum(n_photons, 1e-3), np.maximum(expected, 1e-9))
-    sigmas: Float = np.minimum(-ndtri(np.minimum(chance, 0.5)), 30).astype(np.float32)
-    return sigmas
+    # In units of sigma, and in double precision: small jumps make differences of large numbers.
+    height, skew, jump = (value.double() / sigma.double() for value in (total, skewness, jump))
+    bent = (skew > _LEAST_SKEWNESS) & (height > _LEAST_HEIGHT)
+    t = height.where(bent, 1.0)
+    a = skew.where(bent, 1.0)
+    k = torch.maximum(jump, a).where(bent, 1.0)
+    normal = 1 - a / k
+    # Each part of the derivative by itself bounds the saddle point from above; from there Newton's
+    # steps lead down to it, as the derivative is convex.
+    s = torch.minimum(torch.log1p(t * k**2 / a) / k, (torch.sqrt(1 + 2 * a * t) - 1) / a)
+    for _ in range(_NEWTON_STEPS):
+        grown = torch.exp(k * s)
+        s = s - (normal * s + a / k**2 * (grown - 1) - t) / (normal + a / k * grown)
+    grown = torch.exp(k * s)
+    generated = normal * s**2 / 2 + a / k**3 * (grown - 1 - k * s)
+    r = torch.sqrt(2 * (s * t - generated))
+    v = s * torch.sqrt(normal + a / k * grown)
+    return torch.where(bent, r + torch.log(v / r) / r, height).float()

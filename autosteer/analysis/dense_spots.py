@@ -17,6 +17,7 @@ from autosteer.analysis._devices import usable_device
 from autosteer.analysis._finder_options import FinderOptions
 from autosteer.analysis._gain import learn_gain
 from autosteer.analysis._measurement import LISTED_SIGMAS
+from autosteer.analysis._photon_size import LEAST_SKEWNESS, photon_sizes
 from autosteer.analysis._significance import BOX, spread_factor
 from autosteer.analysis.spots import LISTED_SHARE, Spots, concatenate, no_spots, with_own_noise
 from autosteer.contracts import AnalysisError
@@ -119,13 +120,15 @@ class DenseSpotFinder:
         levels = prepared.background.estimate(values, float(INTEGER_NOISE) if whole else 0.0)
         listed = self._listed(values, levels, prepared.background)
         correlation = levels.correlation.cpu().numpy()
-        pixels = prepared.with_levels(listed.reshape(-1).nonzero().squeeze(1), levels)
+        photon = prepared.photon_sizes(values, listed, levels)
+        pixels = prepared.with_levels(listed.reshape(-1).nonzero().squeeze(1), levels, photon)
         pixels = _strongest(pixels, values, int(LISTED_SHARE * values.numel()))
         blocks = tuple(levels.level.shape)
         measurement = DenseMeasurement(values, listed, correlation)
         spots = measurement.measure(pixels, blocks, self._options.criteria)
         level = levels.level.cpu().numpy()
         gain = learn_gain(level, levels.noise.cpu().numpy()) * spread_factor(correlation) ** 2
+        gain = np.where(photon.cpu().numpy() > 0, photon.cpu().numpy(), gain)
         return Spots(
             frame=spots.frame,
             panel=spots.panel,
@@ -196,12 +199,24 @@ class _Prepared:
         ).reshape(-1)
         self._n_blocks = len(good) * layout.blocks[0] * layout.blocks[1]
 
-    def with_levels(self, place: Tensor, levels: DenseLevels) -> DensePixels:
+    def with_levels(self, place: Tensor, levels: DenseLevels, photon: Tensor) -> DensePixels:
         """Look up the background of pixels."""
         frame = place // len(self._block)
         block = frame * self._n_blocks + self._block[place % len(self._block)]
         level, noise, quantum = (
             values.reshape(-1)[block] for values in (levels.level, levels.noise, levels.quantum)
         )
-        none = torch.zeros_like(level)
-        return DensePixels(place, level, noise, quantum, frame, block, none, none)
+        return DensePixels(place, level, noise, quantum, frame, block, photon[frame])
+
+    def photon_sizes(self, values: Tensor, listed: Tensor, levels: DenseLevels) -> Tensor:
+        """Learn what a photon counts; see `photon_sizes_of_frames`."""
+        layout = self.blocks.layout
+        block = torch.as_tensor(layout.telling, device=values.device)
+        place = torch.as_tensor(layout.samples[layout.telling], device=values.device)
+        samples = values.flatten(1)[:, place].masked_fill(listed.flatten(1)[:, place], torch.nan)
+        level, noise, quantum = (
+            of_blocks.flatten(1) for of_blocks in (levels.level, levels.noise, levels.quantum)
+        )
+        skewed = quantum.median(dim=1).values > LEAST_SKEWNESS * noise.median(dim=1).values
+        sizes = photon_sizes(samples, level[:, block], noise[:, block], quantum[:, block])
+        return torch.where(skewed & (levels.correlation == 0), sizes, 0.0)

@@ -19,6 +19,7 @@ from autosteer.analysis._measurement import (
     StandingOut,
     measure_spots,
 )
+from autosteer.analysis._photon_size import photon_sizes_of_frames
 from autosteer.analysis._significance import BOX, spread_factor
 
 Frames = NDArray[Any]
@@ -221,9 +222,11 @@ class SpotFinder:
         is_listed = _listed(frames, good, background, levels)
         place = np.flatnonzero(is_listed)
         most = int(LISTED_SHARE * is_listed.size)
-        pixels = _strongest(_with_levels(place, levels, background), frames, most)
+        photon = photon_sizes_of_frames(frames, is_listed, levels, background.layout)
+        pixels = _strongest(_with_levels(place, levels, photon, background), frames, most)
         gain = learn_gain(levels.level, levels.noise)
         gain *= spread_factor(levels.correlation) ** 2
+        gain = np.where(photon > 0, photon, gain)
         spots = measure_spots(
             frames, pixels, is_listed, good, levels.level.shape, self._options.criteria
         )
@@ -290,7 +293,9 @@ def with_own_noise(sigma: Float, intensity: Float, gain: Float) -> Float:
     return together
 
 
-def _with_levels(place: Index, levels: BlockLevels, background: BlockBackground) -> StandingOut:
+def _with_levels(
+    place: Index, levels: BlockLevels, photon: Float, background: BlockBackground
+) -> StandingOut:
     """Look up the background of pixels."""
     block = background.block_of(place)
     blocks_per_frame = levels.level[0].size if len(levels.level) else 1
@@ -301,8 +306,7 @@ def _with_levels(place: Index, levels: BlockLevels, background: BlockBackground)
         levels.quantum.reshape(-1)[block],
         levels.correlation[block // blocks_per_frame],
         block,
-        photon=np.zeros(len(place), np.float32),
-        photon_rate=np.zeros(len(place), np.float32),
+        photon=photon[block // blocks_per_frame],
     )
 
 

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
 from scipy.stats import norm, poisson
 
 from autosteer.analysis._box_sums import BOX_PIXELS, boxes_above
 from autosteer.analysis._gain import learn_gain
+from autosteer.analysis._photon_size import photon_sizes
 from autosteer.analysis._rare_photons import rare_photons
 from autosteer.analysis._significance import BOX, COARSE, FINE, Footprint, equivalent_sigmas
 
 
-@given(mean=st.floats(0.3, 300.0), sigmas=st.floats(3.0, 7.0))
-def test_a_sum_of_photons_is_as_rare_as_its_equivalent_sigmas(mean: float, sigmas: float) -> None:
-    count = poisson.isf(norm.sf(sigmas), mean)
-    total, one = np.array([count - mean + 0.5], np.float32), np.ones(1, np.float32)
-    equivalent = equivalent_sigmas(total, np.sqrt(mean) * one, one)
-    # The last counts beyond which a photon more is too rare, to the width of a count.
-    assert equivalent[0] == pytest.approx(sigmas, abs=0.3 + 0.5 / np.sqrt(mean))
+def equivalent(height: float, mean: float, readout: float, gain: float) -> float:
+    """Sigmas of a height above the mean of photons and readout noise, all in photons."""
+    variance = mean + readout**2
+    numbers = (height, np.sqrt(variance), mean / variance, 1.0)
+    return equivalent_sigmas(*(torch.tensor([gain * number]) for number in numbers)).item()
+
+
+@given(mean=st.floats(0.03, 300.0), sigmas=st.floats(3.0, 7.0), gain=st.floats(0.5, 50.0))
+def test_a_number_of_photons_is_as_rare_as_its_equivalent_sigmas(
+    mean: float, sigmas: float, gain: float
+) -> None:
+    count = poisson.isf(norm.sf(sigmas), mean) + 1
+    exact = norm.isf(poisson.sf(count - 1, mean))
+    # Half a photon below the whole number is a rough way to hold all of its chance.
+    assert equivalent(count - 0.5 - mean, mean, 0.0, gain) == pytest.approx(exact, abs=0.25)
+
+
+@given(
+    mean=st.floats(0.03, 300.0),
+    readout=st.floats(0.3, 3.0),
+    sigmas=st.floats(3.0, 7.0),
+    gain=st.floats(0.5, 50.0),
+)
+def test_photons_with_readout_noise_are_as_rare_as_their_equivalent_sigmas(
+    mean: float, readout: float, sigmas: float, gain: float
+) -> None:
+    most = mean + 12 * np.sqrt(mean + readout**2) + 40
+    count = np.arange(most)
+    share = poisson.pmf(count, mean)
+    height = brentq(
+        lambda above: share @ norm.sf((above + mean - count) / readout) - norm.sf(sigmas), 0, most
+    )
+    assert equivalent(height, mean, readout, gain) == pytest.approx(sigmas, abs=0.06)
 
 
 @pytest.mark.parametrize("footprint", [FINE, COARSE, BOX])
@@ -47,6 +76,37 @@ def test_gain_is_learned_from_slopes_only() -> None:
     even = np.full_like(photons, 100)
     assert np.isnan(learn_gain(even, np.sqrt(even * sampled)))[0]
     assert np.isnan(learn_gain(photons[:, :, :1, :2], noise[:, :, :1, :2]))[0]
+
+
+def test_blocks_that_are_bright_by_chance_tell_no_gain() -> None:
+    rng = np.random.default_rng(7)
+    photons = 10.0 * rng.poisson(0.3, (1, 1, 20, 20, 64)) + rng.normal(0, 4, (1, 1, 20, 20, 64))
+    level, noise = (of(photons, axis=4).astype(np.float32) for of in (np.mean, np.std))
+    assert np.isnan(learn_gain(level, noise))[0]
+
+
+@pytest.mark.parametrize(("background", "readout"), [(0.02, 0.25), (0.1, 0.4), (0.2, 0.25)])
+def test_the_size_of_a_photon_shows_in_the_noise_of_dark_frames(
+    background: float, readout: float
+) -> None:
+    rng = np.random.default_rng(8)
+    shape = (3, 1000, 64)
+    samples = 12 * (rng.poisson(background, shape) + rng.normal(0, readout, shape)) + 70
+    samples[:, :10, :20] = np.nan
+    level = torch.full(shape[:2], 12 * background + 70)
+    noise = torch.full(shape[:2], 12 * np.sqrt(background + readout**2))
+    sizes = photon_sizes(torch.from_numpy(samples).float(), level, noise, 0.4 * noise)
+    np.testing.assert_allclose(sizes, 12, rtol=0.1)
+
+
+@pytest.mark.parametrize(("background", "readout"), [(0.0, 0.4), (0.1, 2.0), (20.0, 0.4)])
+def test_noise_that_hides_photons_tells_no_size(background: float, readout: float) -> None:
+    rng = np.random.default_rng(9)
+    shape = (3, 1000, 64)
+    samples = 12 * (rng.poisson(background, shape) + rng.normal(0, readout, shape))
+    level = torch.full(shape[:2], 12 * background)
+    noise = torch.full(shape[:2], 12 * np.sqrt(background + readout**2))
+    assert not photon_sizes(torch.from_numpy(samples).float(), level, noise, 0.4 * noise).any()
 
 
 def test_rare_photons_add_their_variance() -> None:

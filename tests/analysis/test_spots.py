@@ -121,6 +121,23 @@ def test_rare_photons_that_meet_are_no_spots(background: float, finder: Any) -> 
     assert len(spots) <= len(places) + 4
 
 
+@pytest.mark.parametrize("finder", [SpotFinder, partial(DenseSpotFinder, "cpu")])
+@pytest.mark.parametrize(("background", "readout"), [(0.005, 0.25), (0.02, 0.25), (0.1, 0.4)])
+def test_photons_that_barely_stand_out_of_readout_noise_are_no_spots(
+    background: float, readout: float, finder: Any
+) -> None:
+    # Photons are rare, but not so rare that four or five never meet in a place.
+    shape = (4, 1, 768, 768)
+    frames = blank_frames(shape, background=background, pedestal=0.0, readout=readout * GAIN)
+    places = random_places(20, shape)
+    spots = finder().find(as_counts(frames, "int16"))
+    assert len(spots) <= 6
+    np.testing.assert_allclose(spots.gain, GAIN, rtol=0.15)
+    add_spots(frames, places, 25.0)
+    spots = finder().find(as_counts(frames, "int16"))
+    assert (matches(spots, places) >= 0).mean() >= 0.9
+
+
 def test_a_steep_ring_gives_no_spots() -> None:
     slow, fast = np.mgrid[:512, :512]
     radius = np.hypot(slow - 255.5, fast - 255.5)
