@@ -236,7 +236,8 @@ class Supervisor:
             try:
                 async with asyncio.timeout(_STOP_TIMEOUT_S):
                     if child.watcher is not None:
-                        await child.watcher
+                        # Not awaited itself: it may have been cancelled at an earlier stop.
+                        await asyncio.wait([child.watcher])
                     await child.process.wait()
             except TimeoutError:
                 self._on_trouble(child.name, "did not end when asked, and was killed", False)

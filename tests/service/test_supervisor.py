@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from autosteer.contracts import ProcessError
+from autosteer.service import supervisor as supervision
 from autosteer.service.supervisor import Child, Supervisor
 from autosteer.service.usage import UsageMeter
 
@@ -64,6 +67,25 @@ async def test_a_process_that_does_not_start_is_quoted(tmp_path: Path) -> None:
             )
     finally:
         await supervisor.stop_all()
+
+
+async def test_a_process_that_hangs_is_killed_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "_STOP_TIMEOUT_S", 0.2)
+    trouble: Trouble = []
+    supervisor = Supervisor(tmp_path, lambda *what: trouble.append(what), lambda *_: None)
+    child = recorder(tmp_path)
+    try:
+        await supervisor.start(child)
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGSTOP)
+        await supervisor.stop("recorder")
+    finally:
+        # Everything is ended at the end, what was ended before as well.
+        await supervisor.stop_all()
+    assert trouble == [("recorder", "did not end when asked, and was killed", False)]
+    assert child.pid is None
 
 
 async def test_a_process_without_restart_stays_dead(tmp_path: Path) -> None:
