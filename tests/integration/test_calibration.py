@@ -1,4 +1,4 @@
-"""A run that starts with a wrong beam center finds it, and later frames use it."""
+"""A run that starts with a wrong geometry finds the right one, and later frames use it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def recorded(run: Run, kind: str) -> pa.Table:
 
 
 @pytest.mark.slow
-def test_a_beam_center_that_is_off_is_found_and_used_from_its_pulse_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("calibrant", [False, True])
+def test_a_detector_that_is_off_is_found_and_used_from_its_pulse_on(
+    tmp_path: Path, calibrant: bool
+) -> None:
+    distance_error_mm = 0.3 if calibrant else 0.0
     run = Run(
         tmp_path,
         "--mode",
@@ -45,13 +49,17 @@ def test_a_beam_center_that_is_off_is_found_and_used_from_its_pulse_on(tmp_path:
             },
             "indexer": {"unit_cell": [79.1, 79.1, 37.9, 90, 90, 90]},
             "min_spots_hit": 10,
-            "calibration": {"every_frames": 40},
+            "calibration": {"every_frames": 40, "calibrant": calibrant},
         },
         # The jet is where the motors start, and most shots hit.
         simulation__ioc__motors__X__start=0.022,
         simulation__ioc__motors__Y__start=-0.06,
         simulation__beamline__crystals={"mean_in_beam": 1.0},
-        simulation__beamline__detector={"beam_center_error_px": ERROR_PX, "bank_frames": 8},
+        simulation__beamline__detector={
+            "beam_center_error_px": ERROR_PX,
+            "distance_error_mm": distance_error_mm,
+            "bank_frames": 8,
+        },
     )
     try:
         run.wait_for("geometry calibration, trusted")
@@ -66,7 +74,11 @@ def test_a_beam_center_that_is_off_is_found_and_used_from_its_pulse_on(tmp_path:
     first = [row for row in found if row["geometry_id"] == found[0]["geometry_id"]]
     shifts = {row["quantity"]: row for row in first if row["quantity"] <= 2 and row["panel"] == -1}
     # The detector is where the center is not; without a calibrant its distance is left alone.
-    assert set(shifts) == {0, 1}
+    assert set(shifts) == ({0, 1, 2} if calibrant else {0, 1})
+    if calibrant:
+        assert shifts[2]["trust"] == 2
+        assert shifts[2]["value"] == pytest.approx(distance_error_mm, abs=0.03)
+        assert shifts[2]["sigma"] < 0.02
     for row, error_px in zip((shifts[1], shifts[0]), ERROR_PX, strict=True):
         assert row["trust"] == 2
         assert row["value"] == pytest.approx(-error_px * PIXEL_MM, abs=0.1 * PIXEL_MM)
