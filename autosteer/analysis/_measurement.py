@@ -278,11 +278,7 @@ def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float
     noise = np.fmax(ring.noise, np.float32(LEAST_RING_NOISE) * peaks.noise)
     values, use = surroundings.window(peaks.place, WIDE_WINDOW)
     excess = np.where(use, values - ring.mean[:, None], np.float32(0))
-    of_point, *others = (
-        _snr(excess, use, footprint, peaks, noise, ring) for footprint in (POINT, *FOOTPRINTS)
-    )
-    snr = np.maximum.reduce(others)
-    snr = np.where(peaks.correlation > 0, np.maximum(snr, of_point), snr)
+    wide_excess, wide_use = excess, use
     excess, use = excess[:, INNER], use[:, INNER]
     # The brightest of the nine pixels about the peak, and the eight about that one.
     among = excess[:, MIDDLE]
@@ -294,38 +290,55 @@ def _look_closely(surroundings: Surroundings, peaks: StandingOut, min_snr: float
     with np.errstate(invalid="ignore", divide="ignore"):
         peak_snr = brightest / noise
         least = np.where(peak_snr > HIGH_PEAK, HIGH_NEIGHBOUR_SIGMAS, NEIGHBOUR_SIGMAS)
-        is_spot = (
-            (snr >= min_snr)
-            & (ring.n_pixels >= FEWEST_RING_PIXELS)
+        has_shape = (
+            (ring.n_pixels >= FEWEST_RING_PIXELS)
             & (ring.listed_share <= LARGEST_LISTED_SHARE)
             & (n_around >= FEWEST_NEIGHBOURS)
             & (around >= NEIGHBOUR_SHARE * brightest)
             & (np.sort(among, axis=1)[:, -3] >= THIRD_SHARE * brightest)
             & (around >= least * noise * np.sqrt(n_around))
         )
+    # What has no shape of a spot need not be weighed.
+    (some,) = np.nonzero(has_shape)
+    snr = np.zeros(len(peaks), dtype=np.float32)
+    snr[some] = _snr(
+        wide_excess[some], wide_use[some], peaks.select(some), noise[some], ring.select(some)
+    )
+    is_spot = snr >= min_snr
     return _CloseLook(is_spot, ring.mean, noise, ring.n_pixels, peaks.correlation, snr, peak_snr)
 
 
-def _snr(
-    excess: Float, use: Bool, footprint: Footprint, peaks: StandingOut, noise: Float, ring: Ring
-) -> Float:
-    """Return by how many sigmas a footprint about peaks stands out of its ring."""
-    weight: Float = use @ footprint.weights
+def _snr(excess: Float, use: Bool, peaks: StandingOut, noise: Float, ring: Ring) -> Float:
+    """Return by how many sigmas peaks stand out of their ring, in the best of the footprints."""
+    weight: Float = use @ _WEIGHTS
     # Photons come whole: a sum is as rare as all that reach half a photon less.
-    half_photon = peaks.quantum * np.float32(footprint.half_step)
-    total = excess @ footprint.weights - ring.ridge * weight - half_photon
-    spread = spread_factor(peaks.correlation)
-    own = footprint.noise_factor(peaks.correlation)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # The background of the ring is taken off each pixel, and adds its own noise.
-        of_ring = (weight * spread) ** 2 / ring.n_pixels
-        sigma = (noise * np.sqrt(own**2 + of_ring)).astype(np.float32)
-    skewness = peaks.quantum * footprint.skewness_factor(peaks.correlation)
-    photon = peaks.photon * np.float32(footprint.photon_factor)
-    sigmas = equivalent_sigmas(
-        *(torch.from_numpy(values) for values in (total, sigma, skewness, photon))
+    half_photon = peaks.quantum[:, None] * _HALF_STEPS
+    total = excess @ _WEIGHTS - ring.ridge[:, None] * weight - half_photon
+    spread = spread_factor(peaks.correlation)[:, None]
+    own, skewness_factor = (
+        np.stack([factor(footprint, peaks.correlation) for footprint in _JUDGED], axis=1)
+        for factor in (Footprint.noise_factor, Footprint.skewness_factor)
     )
-    return np.asarray(sigmas)
+    # The background of the ring is taken off each pixel, and adds its own noise.
+    of_ring = (weight * spread) ** 2 / ring.n_pixels[:, None]
+    sigma = (noise[:, None] * np.sqrt(own**2 + of_ring)).astype(np.float32)
+    skewness = peaks.quantum[:, None] * skewness_factor
+    photon = peaks.photon[:, None] * _PHOTON_FACTORS
+    sigmas = np.asarray(
+        equivalent_sigmas(
+            *(torch.from_numpy(values) for values in (total, sigma, skewness, photon))
+        )
+    )
+    snr: Float = sigmas[:, 1:].max(axis=1, initial=0)
+    return np.where(peaks.correlation > 0, np.maximum(snr, sigmas[:, 0]), snr)
+
+
+_JUDGED = (POINT, *FOOTPRINTS)
+_WEIGHTS = np.stack([footprint.weights for footprint in _JUDGED], axis=1)
+_HALF_STEPS, _PHOTON_FACTORS = (
+    np.array(values, dtype=np.float32)
+    for values in zip(*((one.half_step, one.photon_factor) for one in _JUDGED), strict=True)
+)
 
 
 def _sum_up(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.analysis._bad_values import flag_of
+from autosteer.analysis._rows import Rows
 
 Frames = NDArray[Any]
 Float = NDArray[np.float32]
@@ -21,7 +22,7 @@ RIDGE_SIGMAS = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ring:
+class Ring(Rows):
     """Statistics of the rings about some pixels, each of shape (n,).
 
     Parameters
