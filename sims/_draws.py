@@ -96,6 +96,7 @@ class PulseDraws:
     def __init__(self, seed: int, stream: str) -> None:
         keys = stream_seed(seed, stream).generate_state(3, np.uint64)
         self._outer, self._generator_key = keys[0:1], int(keys[2])
+        self._counter_key = keys[1]
         self._counters = mix64(np.arange(_MAX_DRAWS, dtype=np.uint64) ^ keys[1])
 
     def uniform(self, pulse_ids: Pulses, draw: int | slice) -> Float:
@@ -137,6 +138,29 @@ class PulseDraws:
         """
         normal: Float = ndtri(self.uniform(pulse_ids, draw))
         return normal
+
+    def uniform_many(self, pulse_ids: Pulses, counts: NDArray[np.int64]) -> Float:
+        """Draw as many uniform numbers as each pulse needs.
+
+        Parameters
+        ----------
+        pulse_ids : ndarray of uint64, shape (n,)
+            Pulses.
+        counts : ndarray of int64, shape (n,)
+            Numbers for each; they are independent of those of `uniform`.
+
+        Returns
+        -------
+        ndarray of float64, shape (sum of counts,)
+            Those of the first pulse, then those of the second, and so on.
+        """
+        most = int(counts.max(initial=0))
+        numbers = np.arange(_MAX_DRAWS, _MAX_DRAWS + most, dtype=np.uint64)
+        counters = mix64(numbers ^ self._counter_key)
+        first = np.cumsum(counts) - counts
+        number = np.arange(int(counts.sum())) - np.repeat(first, counts)
+        keys = mix64(pulse_ids * _INCREMENT + self._outer)
+        return unit_interval(mix64(np.repeat(keys, counts) ^ counters[number]))
 
     def generator(self, pulse_id: int) -> np.random.Generator:
         """Make a generator for one pulse, where the number of draws is not known beforehand.
