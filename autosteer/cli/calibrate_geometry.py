@@ -1,4 +1,4 @@
-"""``autosteer calibrate-geometry``: where the detector is, from frames of a known cell."""
+"""``autosteer calibrate geometry``: where the detector is, from frames of a known cell."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from autosteer.cli import config
-from autosteer.cli.calibrate_geometry import calibrate_geometry
+from autosteer.cli import calibrate, config
+from autosteer.cli.characterize import characterize
 from autosteer.cli.doctor import doctor
 from autosteer.cli.find_cell import find_cell
 from autosteer.cli.find_spots import find_spots
@@ -62,8 +62,9 @@ def options(
 for command in (run, replay, report, doctor):
     app.command(rich_help_panel="Experiments")(command)
 app.add_typer(config.app, name="config", rich_help_panel="Experiments")
-for analysis in (find_spots, make_mask, index, find_cell, calibrate_geometry):
+for analysis in (find_spots, make_mask, index, find_cell, characterize):
     app.command(rich_help_panel="Analysis")(analysis)
+app.add_typer(calibrate.app, name="calibrate", rich_help_panel="Analysis")
 for process in (ioc, source, worker, recorder, policy):
     app.command(rich_help_panel="Processes of a run, each by itself")(process)
 

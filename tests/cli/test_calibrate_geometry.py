@@ -1,4 +1,4 @@
-"""The command calibrate-geometry."""
+"""The command calibrate geometry."""
 
 from __future__ import annotations
 
