@@ -107,13 +107,15 @@ class DenseMeasurement:
             Spots by frame, the brightest of a frame first.
         """
         excess = self._excess(pixels)
-        pixels = self._with_rare_photons(pixels, excess, blocks)
+        listed_at = criteria.listed_sigmas * tests.BOX_NOISE
+        pixels = self._with_rare_photons(pixels, excess, blocks, listed_at)
         hot = self._is_hot(pixels, excess)
         self._values[pixels.place[hot]] = torch.nan
         excess = self._excess(pixels)
         box = excess @ self._box.weights / self._box.noise[pixels.frame]
         measured = self._values[pixels.place].isfinite()
-        kept = measured & ~hot & (box > tests.ROUGH_SHARE * tests.LISTED_SIGMAS * pixels.noise)
+        least = tests.ROUGH_SHARE * criteria.listed_sigmas
+        kept = measured & ~hot & (box > least * pixels.noise)
         pixels, excess = pixels.select(kept), excess[kept]
         self._index[pixels.place] = torch.arange(
             len(pixels), dtype=torch.int32, device=self._device
@@ -182,7 +184,7 @@ class DenseMeasurement:
         return (middle > tests.HOT_SIGMAS * pixels.noise) & (around < tests.HOT_SHARE * middle)
 
     def _with_rare_photons(
-        self, pixels: DensePixels, excess: Tensor, blocks: tuple[int, ...]
+        self, pixels: DensePixels, excess: Tensor, blocks: tuple[int, ...], listed_at: float
     ) -> DensePixels:
         """Add to the noise what single photons make that rise alone."""
         height = excess[:, tests.CENTER] / pixels.noise
@@ -196,7 +198,7 @@ class DenseMeasurement:
                 pixels.block[alone].cpu().numpy(),
                 blocks,
                 self._values.numel() / n_blocks,
-                tests.LISTED_SIGMAS * tests.BOX_NOISE,
+                listed_at,
             )
         )
         factor = 1 + variance[pixels.block]

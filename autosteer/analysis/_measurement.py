@@ -31,9 +31,9 @@ Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-LISTED_SIGMAS = 3.3
-"""A pixel is looked at if it and its neighbours together stand out by this many sigmas."""
-
+# A pixel is looked at if it and its neighbours together stand out by this share of what a spot has
+# to.
+_LISTED_SHARE = 0.66
 BOX_NOISE = 3.0
 # Blocks know background and noise roughly: a peak this much lower may still pass the exact test.
 ROUGH_SHARE = 0.75
@@ -91,6 +91,11 @@ class SpotCriteria:
     min_pixels: int
     max_pixels: int
     max_spots: int
+
+    @property
+    def listed_sigmas(self) -> float:
+        """Sigmas by which a pixel and its neighbours have to stand out to be looked at."""
+        return _LISTED_SHARE * self.min_snr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,14 +175,17 @@ def measure_spots(
     """
     surroundings = Surroundings(frames, is_listed, good)
     excess = _excess(surroundings, pixels)
-    pixels = _with_rare_photons(pixels, excess, blocks, frames.size / math.prod(blocks))
+    listed_at = criteria.listed_sigmas * BOX_NOISE
+    pixels_per_block = frames.size / math.prod(blocks)
+    pixels = _with_rare_photons(pixels, excess, blocks, pixels_per_block, listed_at)
     hot = _is_hot(pixels, excess)
     if hot.any():
         surroundings.leave_out(pixels.place[hot])
         excess = _excess(surroundings, pixels)
     # Of those about a hot pixel most stand out no more.
     box = excess @ BOX.weights / BOX.noise_factor(pixels.correlation)
-    kept = surroundings.is_usable(pixels.place) & (box > ROUGH_SHARE * LISTED_SIGMAS * pixels.noise)
+    least = ROUGH_SHARE * criteria.listed_sigmas
+    kept = surroundings.is_usable(pixels.place) & (box > least * pixels.noise)
     pixels, excess = pixels.select(kept), excess[kept]
     height = _rough_height(excess, pixels)
     first, second = touching_pairs(pixels.place, is_listed)
@@ -227,14 +235,18 @@ def _is_hot(pixels: StandingOut, excess: Float) -> Bool:
 
 
 def _with_rare_photons(
-    pixels: StandingOut, excess: Float, blocks: tuple[int, ...], pixels_per_block: float
+    pixels: StandingOut,
+    excess: Float,
+    blocks: tuple[int, ...],
+    pixels_per_block: float,
+    listed_at: float,
 ) -> StandingOut:
     """Add to the noise what single photons make that rise alone."""
     height = excess[:, CENTER] / pixels.noise
     around = excess[:, AROUND].max(axis=1, initial=0) / pixels.noise
     alone = around < np.maximum(HOT_SHARE * height, QUIET_SIGMAS)
     variance, third = rare_photons(
-        height[alone], pixels.block[alone], blocks, pixels_per_block, LISTED_SIGMAS * BOX_NOISE
+        height[alone], pixels.block[alone], blocks, pixels_per_block, listed_at
     )
     factor = 1 + variance[pixels.block]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -16,7 +16,6 @@ from autosteer.analysis._dense_measurement import DenseMeasurement, DensePixels
 from autosteer.analysis._devices import usable_device
 from autosteer.analysis._finder_options import FinderOptions
 from autosteer.analysis._gain import learn_gain
-from autosteer.analysis._measurement import LISTED_SIGMAS
 from autosteer.analysis._photon_size import LEAST_SKEWNESS, photon_sizes
 from autosteer.analysis._significance import BOX, spread_factor
 from autosteer.analysis.spots import LISTED_SHARE, Spots, concatenate, no_spots, with_own_noise
@@ -152,8 +151,9 @@ class DenseSpotFinder:
             torch.as_tensor(factor, device=self._device)[:, None, None, None]
             for factor in (BOX.noise_factor(correlation), BOX.skewness_factor(correlation))
         )
-        above = LISTED_SIGMAS * noise * levels.noise
-        above = above + (LISTED_SIGMAS**2 - 1) / 6 * skewness * levels.quantum
+        sigmas = self._options.criteria.listed_sigmas
+        above = sigmas * noise * levels.noise
+        above = above + (sigmas**2 - 1) / 6 * skewness * levels.quantum
         level = background.spread(levels.level)
         filled = torch.where(values.isnan(), level, values)
         down = filled[:, :, :-2] + filled[:, :, 1:-1] + filled[:, :, 2:]

@@ -15,7 +15,6 @@ from autosteer.analysis._finder_options import FinderOptions
 from autosteer.analysis._gain import learn_gain
 from autosteer.analysis._items import padded
 from autosteer.analysis._measurement import (
-    LISTED_SIGMAS,
     StandingOut,
     measure_spots,
 )
@@ -219,7 +218,8 @@ class SpotFinder:
     def _find(self, frames: Frames, good: Bool, background: BlockBackground) -> Spots:
         """Find the spots of some contiguous frames in native byte order."""
         levels = background.estimate(frames)
-        is_listed = _listed(frames, good, background, levels)
+        sigmas = self._options.criteria.listed_sigmas
+        is_listed = _listed(frames, good, background, levels, sigmas)
         place = np.flatnonzero(is_listed)
         most = int(LISTED_SHARE * is_listed.size)
         photon = photon_sizes_of_frames(frames, is_listed, levels, background.layout)
@@ -259,13 +259,16 @@ class SpotFinder:
         return share
 
 
-def _listed(frames: Frames, good: Bool, background: BlockBackground, levels: BlockLevels) -> Bool:
+def _listed(
+    frames: Frames, good: Bool, background: BlockBackground, levels: BlockLevels, sigmas: float
+) -> Bool:
     """Mark pixels that stand out together with their neighbours."""
     level = background.spread(levels.level)
     correlation = levels.correlation[:, None, None, None]
     skewness = BOX.skewness_factor(correlation) * levels.quantum
-    above = LISTED_SIGMAS * BOX.noise_factor(correlation) * levels.noise
-    above += np.float32((LISTED_SIGMAS**2 - 1) / 6) * skewness
+    above = np.float32(sigmas) * BOX.noise_factor(correlation) * levels.noise
+    # Fisher and Cornish's expansion to the first order is good enough for a list.
+    above += np.float32((sigmas**2 - 1) / 6) * skewness
     threshold = BOX.weights.sum() * level + background.spread(above)
     listed = np.zeros(frames.shape, dtype=np.bool_)
     masked = None if good.all() else ~good
