@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from typing import Any
 
+import numpy as np
 from _cells import Cells, table
 from _spot_scores import FAINT_SIGMAS, STRONG_SIGMAS, judged_frames, score
 from _spot_speed import speeds
@@ -18,12 +19,43 @@ from _spot_yield import yields
 from autosteer.analysis.spots import SpotFinder
 from autosteer.sims.detector_kinds import BACKGROUNDS, KINDS, BackgroundKind, DetectorKind
 
+DARK_GAIN = 10
+DARK_READOUTS = (0.0, 0.1, 0.25, 0.4, 1.0)
+DARK_PHOTONS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)
+
 
 def quality(
     kind: DetectorKind, background: BackgroundKind, n_frames: int, seed: int
 ) -> dict[str, Any]:
     """Score the finder, with its defaults, on one kind of detector and background."""
     return score(SpotFinder().find, judged_frames(kind, background, n_frames, seed))
+
+
+def dark(photons: float, readout: float, n_frames: int, seed: int) -> float:
+    """Count the spots found on frames without any, of photons and readout noise, per megapixel."""
+    rng = np.random.default_rng([seed, round(1e4 * photons), round(100 * readout)])
+    shape = (n_frames, 1, 1024, 1024)
+    counts = DARK_GAIN * (rng.poisson(photons, shape) + rng.normal(0, readout, shape))
+    spots = SpotFinder().find(np.rint(counts).astype(np.int16))
+    return len(spots) / (n_frames * 1024**2 / 1e6)
+
+
+def dark_rows(cells: Cells, n_frames: int, seed: int) -> list[dict[str, Any]]:
+    """Score dark frames, or as many as the budget allows."""
+    rows = []
+    for readout in DARK_READOUTS:
+        row: dict[str, Any] = {"readout noise [photons]": readout}
+        for photons in DARK_PHOTONS:
+            row[f"{photons:g} photons/px"] = cells.get(
+                partial(dark, photons, readout, n_frames, seed),
+                what="dark",
+                photons=photons,
+                readout=readout,
+                n_frames=n_frames,
+                seed=seed,
+            )
+        rows.append(row)
+    return rows
 
 
 def main() -> None:
@@ -64,6 +96,8 @@ def main() -> None:
         "in sigma. The last columns are shares of frames indexed correctly.\n"
     )
     print(table(rows))
+    print("\nFalse spots in a megapixel of dark frames that count ten for a photon\n")
+    print(table(dark_rows(cells, max(arguments.frames // 2, 2), arguments.seed)))
     if not arguments.no_speed:
         print()
         print(table(speeds()))
