@@ -194,7 +194,8 @@ def equivalent_sigmas(total: Tensor, sigma: Tensor, skewness: Tensor, jump: Tens
     >>> one = torch.ones(1)
     >>> float(equivalent_sigmas(7 * one, one, 0 * one, 0 * one))
     7.0
-    >>> float(equivalent_sigmas(9 * one, one, one, one).round(decimals=1))
+    >>> ten_photons_where_one_is_usual = 8.5 * one
+    >>> float(equivalent_sigmas(ten_photons_where_one_is_usual, one, one, one).round(decimals=0))
     5.0
     """
     # In units of sigma, and in double precision: small jumps make differences of large numbers.
