@@ -16,7 +16,6 @@ _LEAST_KICK_BINS = 8.0
 _FIRST_PHASES, _FIRST_STEP_BINS = 128, 6.0
 _PHASES, _CENTER_STEP_BINS = 512, 2
 _BEST = 8
-_CHUNK_CURVES = 2**14
 
 
 class LineSearch:
@@ -45,7 +44,10 @@ class LineSearch:
         self._steps = (
             torch.arange(-steps, steps + 1, device=self._device) * _CENTER_STEP_BINS
         ).tolist()
-        self._first_places = self._curves_of_all()
+        self._first = self._first_grid()
+        kick, center, phase = self._first
+        place = center + kick * (model.angles[:, None] + phase).cos()
+        self._first_places = place.round().long().clamp(0, model.n_bins - 1)
 
     def _even(self, low: float, high: float, step: float) -> Tensor:
         """Return numbers from low to high, evenly and about a step apart."""
@@ -55,17 +57,10 @@ class LineSearch:
     def _phase_grid(self, count: int) -> Tensor:
         return torch.arange(count, dtype=torch.float64, device=self._device) * (2 * math.pi / count)
 
-    def _curves_of_all(self) -> Tensor:
-        """Bins of the curves of the first grid, shape (n_channels, n_curves)."""
-        phase = self._phase_grid(_FIRST_PHASES)
-        kick, center, phase = torch.meshgrid(
-            self._kicks, self._first_centers + self._center, phase, indexing="ij"
-        )
-        self._first = torch.stack([kick, center, phase]).reshape(3, -1)
-        kick, center, phase = self._first
-        place = center + kick * (self._model.angles[:, None] + phase).cos()
-        bins: Tensor = place.round().long().clamp(0, self._model.n_bins - 1)
-        return bins
+    def _first_grid(self) -> Tensor:
+        """Kick, center and phase of all curves of the coarse grid, shape (3, n_curves)."""
+        axes = (self._kicks, self._first_centers + self._center, self._phase_grid(_FIRST_PHASES))
+        return torch.stack(torch.meshgrid(*axes, indexing="ij")).reshape(3, -1)
 
     def first(self, counts: Tensor, background: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find the line that is seen best, when nothing is known of a shot.
@@ -124,9 +119,7 @@ class LineSearch:
             score += evidence[:, channel].gather(1, place.reshape(n, -1))
         return score
 
-    def further(
-        self, counts: Tensor, streaks: Streaks, taken: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def further(self, counts: Tensor, streaks: Streaks) -> tuple[Tensor, Tensor]:
         """Find the line that is seen best besides those that are known.
 
         Parameters
@@ -135,8 +128,6 @@ class LineSearch:
             Sinograms.
         streaks : Streaks
             Lines that are known; their kick is taken to be that of the further one.
-        taken : Tensor of bool, shape (n, n_phases), optional
-            Phases that are left out, on the grid of the search.
 
         Returns
         -------
@@ -155,8 +146,6 @@ class LineSearch:
         best_step = torch.zeros((n,), dtype=torch.float64, device=self._device)
         for step in self._steps:
             score = evidence.gather(2, (base + step).clamp(0, last)).sum(dim=1)
-            if taken is not None:
-                score = score.masked_fill(taken, -torch.inf)
             value, index = score.max(dim=1)
             better = value > best_score
             best_score = torch.where(better, value, best_score)

@@ -22,27 +22,6 @@ _SHOTS_TOGETHER = 1024
 _N_AXES = 3
 
 
-def count_sinograms(path: Path) -> int:
-    """Count the sinograms of a file.
-
-    Parameters
-    ----------
-    path : Path
-        NPZ or HDF5 file.
-
-    Returns
-    -------
-    int
-        Their number.
-
-    Raises
-    ------
-    AnalysisError
-        If the file cannot be read, or holds none.
-    """
-    return sum(len(part) for part in read_sinograms(path))
-
-
 def read_sinograms(path: Path) -> Iterator[NDArray[Any]]:
     """Read sinograms.
 
