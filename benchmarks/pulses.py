@@ -99,9 +99,9 @@ def counts(changes: dict[str, Any], n_shots: int, seed: int) -> list[list[int]]:
 
 
 def confusion(true: NDArray[np.int64], called: NDArray[np.int64]) -> list[list[int]]:
-    """Count shots by truth and by what they were called."""
-    matrix = np.zeros((_N_CLASSES, _N_CLASSES), dtype=int)
-    np.add.at(matrix, (true, called), 1)
+    """Count shots by truth and by what they were called; the last column is for abstentions."""
+    matrix = np.zeros((_N_CLASSES, _N_CLASSES + 1), dtype=int)
+    np.add.at(matrix, (true, np.where(called < 0, _N_CLASSES, called)), 1)
     return [list(map(int, row)) for row in matrix]
 
 
@@ -210,7 +210,7 @@ def print_counts(get: Callable[..., Any], arguments: argparse.Namespace) -> None
         matrix = np.array(get(make, what=f"counts, {name}"))
         right = np.diag(matrix).sum() / matrix.sum()
         print(f"\nNumber of sub-spikes, {name}: {100 * right:.1f} % right\n")
-        names = ["0", "1", "2", "3", "4+"]
+        names = ["0", "1", "2", "3", "4+", "abstained"]
         print(table([
             {"truth": names[row], **dict(zip(names, map(int, matrix[row]), strict=True)),
              "right [%]": 100 * matrix[row, row] / max(matrix[row].sum(), 1)}
