@@ -5,8 +5,8 @@ stand one bin lower than the lines, as they do there.
 
 References
 ----------
-.. [1] J. Hirschman et al., "DCIPHR: deep-learning characterisation of isolated and paired
-       attosecond X-ray pulses"; and the simulator CookieSimSlim that it describes.
+.. [1] J. Hirschman et al., A Hybrid Neural Architecture: Online Attosecond X-ray Characterization
+       (2025), and the simulator CookieSimSlim with which its data were made.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ bins, scaled to [0, 1].
 
 References
 ----------
-.. [1] J. Hirschman et al., DCIPHR: deep-learning characterisation of isolated and paired
-       attosecond X-ray pulses, table 2.
+.. [1] J. Hirschman et al., A Hybrid Neural Architecture: Online Attosecond X-ray Characterization
+       (2025), table 2.
 .. [2] K. He, X. Zhang, S. Ren and J. Sun, CVPR 2016, p. 770, on residual networks.
 """
 
