@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from functools import partial
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from _cells import ROOT, Cells, table
 from _host import HostWatch
+from _runs import run_experiment
 
 from autosteer.sims import read_truth
 
@@ -30,11 +30,8 @@ END_S = 1.0
 def run(seed: int, duration_s: float) -> dict[str, Any]:
     """Run once, and score it."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "autosteer", "run", str(EXPERIMENT), "--mode", "auto"]
-        command += ["--duration", str(duration_s), "--seed", str(seed), "--json"]
-        command += ["--set", f"record.directory={folder}"]
         with HostWatch() as host:
-            done = subprocess.run(command, capture_output=True, check=False)
+            done = run_experiment(EXPERIMENT, folder, duration_s, seed)
         if done.returncode:
             raise SystemExit(done.stderr.decode()[-3000:])
         summary = json.loads(done.stdout)

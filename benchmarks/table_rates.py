@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from functools import partial
 from typing import Any
 
 from _cells import ROOT, Cells, table
+from _runs import run_experiment
 
 EXPERIMENT = ROOT / "examples" / "result_tables" / "experiment.yaml"
 RATES_HZ = (2000, 10_000, 33_000, 100_000, 200_000, 400_000, 800_000, 1_600_000)
@@ -21,13 +21,13 @@ RATES_HZ = (2000, 10_000, 33_000, 100_000, 200_000, 400_000, 800_000, 1_600_000)
 
 def run(rate_hz: int, duration_s: float) -> dict[str, Any]:
     """Run once at a rate."""
+    settings = {
+        "source.rate_hz": rate_hz,
+        "dwell.shots": rate_hz // 2,
+        "join.slots": max(8192, 4 * rate_hz),
+    }
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "autosteer", "run", str(EXPERIMENT), "--mode", "auto"]
-        command += ["--duration", str(duration_s), "--seed", "1", "--json"]
-        command += ["--set", f"record.directory={folder}", "--set", f"source.rate_hz={rate_hz}"]
-        command += ["--set", f"dwell.shots={rate_hz // 2}"]
-        command += ["--set", f"join.slots={max(8192, 4 * rate_hz)}"]
-        done = subprocess.run(command, capture_output=True, check=False)
+        done = run_experiment(EXPERIMENT, folder, duration_s, settings=settings)
         if done.returncode:
             return {"error": done.stderr.decode()[-300:]}
         summary: dict[str, Any] = json.loads(done.stdout)

@@ -13,8 +13,8 @@ from autosteer.physics.sinogram_model import (
     SinogramLaw,
     SubSpikes,
     line_positions,
-    line_shape,
     line_weights,
+    line_windows,
 )
 from autosteer.sims._draws import PulseDraws
 
@@ -122,14 +122,13 @@ def _lines_of(spikes: SubSpikes, law: SinogramLaw) -> _Lines:
     n_lists = n * law.n_channels
     position = line_positions(spikes, law).transpose(0, 2, 1).reshape(n_lists, m)
     weight = line_weights(spikes, law).transpose(0, 2, 1).reshape(n_lists, m)
-    first = np.floor(position - law.line_half_width_bins).astype(np.int64) + 1
-    bins = first[..., None] + np.arange(law.n_window)
-    height = line_shape(bins - position[..., None], law.line_half_width_bins) * weight[..., None]
+    bins, height = line_windows(position, law)
+    height *= weight[..., None]
     height[(bins < 0) | (bins >= law.n_bins)] = 0
     rising = np.cumsum(height.reshape(n_lists, -1), axis=1).reshape(height.shape)
     background = np.repeat(spikes.background, law.n_channels)
     of_lines = rising[:, -1, -1] if m else np.zeros(n_lists)
-    return _Lines(first, rising, background, of_lines + law.n_bins * background)
+    return _Lines(bins[..., 0], rising, background, of_lines + law.n_bins * background)
 
 
 def _bins(place: Float, channel: Index, lines: _Lines, n_bins: int) -> Index:

@@ -188,7 +188,7 @@ class MrcoSimulator:
                 return np.empty((0, len(pulses)))
             return np.stack([draws.uniform(pulses, int(one) + draw) for one in first])
 
-        center = config.center_bin + config.center_spread_bins * _normal(uniform(_CENTER))
+        center = config.center_bin + config.center_spread_bins * ndtri(uniform(_CENTER))
         quanta = config.amplitude_quanta
         amplitude = (
             poisson_quantile(uniform(_AMPLITUDE).ravel(), quanta).reshape(most, len(pulses))
@@ -241,9 +241,3 @@ class MrcoSimulator:
                 if not len(left):
                     break
         return phases
-
-
-def _normal(uniform: Float) -> Float:
-    """Turn uniform numbers into standard normal ones."""
-    normal: Float = ndtri(uniform)
-    return normal

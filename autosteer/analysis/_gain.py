@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from autosteer.analysis._significance import spread_factor
+
 Float = NDArray[np.float32]
 
 _FEWEST_BLOCKS = 16
@@ -14,6 +16,28 @@ _LEAST_CONTRAST = 5.0
 # Thirds of even blocks differ by twice the standard error of their levels.
 _LEAST_RISE = 4.0
 _SAMPLES = 64
+
+
+def gain_of_frames(level: Float, noise: Float, correlation: Float, photon: Float) -> Float:
+    """Say how many detector counts a photon makes, frame by frame.
+
+    Parameters
+    ----------
+    level, noise : ndarray of float32, shape (n_frames, n_panels, n_blocks_slow, n_blocks_fast)
+        Background of the blocks and its standard deviation [detector counts].
+    correlation : ndarray of float32, shape (n_frames,)
+        Correlation of the noise of pixels side by side.
+    photon : ndarray of float32, shape (n_frames,)
+        Counts of a photon where the shape of the noise tells them; 0 elsewhere [detector counts].
+
+    Returns
+    -------
+    ndarray of float32, shape (n_frames,)
+        Counts of a photon; NaN where nothing tells them [detector counts].
+    """
+    # Light that spreads takes from the variance of a pixel what it gives to that of many.
+    learned = learn_gain(level, noise) * spread_factor(correlation) ** 2
+    return np.where(photon > 0, photon, learned)
 
 
 def learn_gain(level: Float, noise: Float) -> Float:

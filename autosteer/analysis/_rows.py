@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
+import torch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +31,7 @@ class Rows:
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """Put rows of arrays behind each other.
+        """Put rows behind each other.
 
         Parameters
         ----------
@@ -42,5 +43,10 @@ class Rows:
         Rows
             All rows, of the same class.
         """
-        names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
+        return cls(
+            *(
+                torch.cat(column) if isinstance(column[0], torch.Tensor) else np.concatenate(column)
+                for column in columns
+            )
+        )

@@ -35,6 +35,23 @@ def check_ending(path: Path, others: tuple[str, ...] = ()) -> None:
         raise AnalysisError(f"{path}: results are written to {known} files")
 
 
+def check_folder(path: Path) -> None:
+    """Check that a file of results has a folder to go to, before the work is done.
+
+    Parameters
+    ----------
+    path : Path
+        Name of the file.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise AnalysisError(f"{path}: cannot be written, there is no folder {path.parent}")
+
+
 def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     """Write columns of equal length.
 

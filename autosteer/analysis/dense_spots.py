@@ -15,9 +15,9 @@ from autosteer.analysis._dense_background import DenseBackground, DenseLevels
 from autosteer.analysis._dense_measurement import DenseMeasurement, DensePixels
 from autosteer.analysis._devices import usable_device
 from autosteer.analysis._finder_options import FinderOptions
-from autosteer.analysis._gain import learn_gain
+from autosteer.analysis._gain import gain_of_frames
 from autosteer.analysis._photon_size import LEAST_SKEWNESS, photon_sizes
-from autosteer.analysis._significance import BOX, spread_factor
+from autosteer.analysis._significance import BOX
 from autosteer.analysis.spots import LISTED_SHARE, Spots, concatenate, no_spots, with_own_noise
 from autosteer.contracts import AnalysisError
 
@@ -126,8 +126,8 @@ class DenseSpotFinder:
         measurement = DenseMeasurement(values, listed, correlation)
         spots = measurement.measure(pixels, blocks, self._options.criteria)
         level = levels.level.cpu().numpy()
-        gain = learn_gain(level, levels.noise.cpu().numpy()) * spread_factor(correlation) ** 2
-        gain = np.where(photon.cpu().numpy() > 0, photon.cpu().numpy(), gain)
+        noise = levels.noise.cpu().numpy()
+        gain = gain_of_frames(level, noise, correlation, photon.cpu().numpy())
         return Spots(
             frame=spots.frame,
             panel=spots.panel,
@@ -210,9 +210,9 @@ class _Prepared:
 
     def photon_sizes(self, values: Tensor, listed: Tensor, levels: DenseLevels) -> Tensor:
         """Learn what a photon counts; see `photon_sizes_of_frames`."""
-        layout = self.blocks.layout
-        block = torch.as_tensor(layout.telling, device=values.device)
-        place = torch.as_tensor(layout.samples[layout.telling], device=values.device)
+        layout, telling = self.blocks.layout, self.blocks.layout.telling
+        block = torch.as_tensor(telling, device=values.device)
+        place = torch.as_tensor(layout.samples[telling], device=values.device)
         samples = values.flatten(1)[:, place].masked_fill(listed.flatten(1)[:, place], torch.nan)
         level, noise, quantum = (
             of_blocks.flatten(1) for of_blocks in (levels.level, levels.noise, levels.quantum)

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from autosteer.analysis._background import BlockBackground, BlockLevels
 from autosteer.analysis._box_sums import boxes_above
 from autosteer.analysis._finder_options import FinderOptions
-from autosteer.analysis._gain import learn_gain
+from autosteer.analysis._gain import gain_of_frames
 from autosteer.analysis._items import padded
 from autosteer.analysis._measurement import (
     StandingOut,
     measure_spots,
 )
 from autosteer.analysis._photon_size import photon_sizes_of_frames
-from autosteer.analysis._significance import BOX, spread_factor
+from autosteer.analysis._significance import BOX
 
 Frames = NDArray[Any]
 Float = NDArray[np.float32]
@@ -224,9 +224,7 @@ class SpotFinder:
         most = int(LISTED_SHARE * is_listed.size)
         photon = photon_sizes_of_frames(frames, is_listed, levels, background.layout)
         pixels = _strongest(_with_levels(place, levels, photon, background), frames, most)
-        gain = learn_gain(levels.level, levels.noise)
-        gain *= spread_factor(levels.correlation) ** 2
-        gain = np.where(photon > 0, photon, gain)
+        gain = gain_of_frames(levels.level, levels.noise, levels.correlation, photon)
         spots = measure_spots(
             frames, pixels, is_listed, good, levels.level.shape, self._options.criteria
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosteer.analysis.columns import check_ending
+from autosteer.analysis.columns import check_ending, check_folder
 from autosteer.analysis.detectors import mask_of_frames
 from autosteer.analysis.frames import (
     FileGeometry,
@@ -151,6 +151,7 @@ def check_results_file(out: Path, files: Sequence[Path], others: tuple[str, ...]
         Endings that the command takes besides those of columns.
     """
     check_ending(out, others)
+    check_folder(out)
     if out.suffix == ".cxi" and len(files) > 1:
         raise AnalysisError(
             f"{out}: a CXI file takes the spots of one file of frames, not of {len(files)}"

@@ -66,6 +66,7 @@ def calibrate_geometry(
     """Find beam center and panel shifts, and of a calibrant the distance."""
     with clear_errors():
         from autosteer.analysis.calibration import Trust, describe
+        from autosteer.analysis.columns import check_folder
         from autosteer.analysis.geometry_files import write_geometry
         from autosteer.analysis.indexing import Indexer
         from autosteer.cli._frame_reader import FrameReader, read_beam_center, read_cell
@@ -73,6 +74,8 @@ def calibrate_geometry(
 
         if out is not None and out.suffix != ".json":
             raise AnalysisError(f"{out}: a calibrated geometry is written to a .json file")
+        if out is not None:
+            check_folder(out)
         reader = FrameReader(
             dataset=dataset,
             mask=mask,

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from autosteer.cli._frame_options import JsonOutput
 from autosteer.cli._output import clear_errors, print_line
-
-if TYPE_CHECKING:
-    from autosteer.analysis.pulses import PulseCalibration
 
 
 def calibrate_pulses(
@@ -29,26 +26,20 @@ def calibrate_pulses(
 
     torch.set_num_threads(1)
     with clear_errors():
+        from autosteer.analysis.columns import check_folder
         from autosteer.analysis.pulses.fit_calibration import fit_calibration
         from autosteer.analysis.pulses.sinogram_files import read_sinograms
         from autosteer.cli._progress import counting
 
+        check_folder(out)
         parts = []
         for part in read_sinograms(file):
             parts.append(part)
             if sum(map(len, parts)) >= max_shots:
                 break
-        if not parts:
-            from autosteer.contracts import AnalysisError
-
-            raise AnalysisError(f"{file}: holds no sinograms")
         sinograms = np.concatenate(parts)[:max_shots]
         with counting("rounds", quiet=json_output) as count:
-
-            def show(done: int, _: int, __: PulseCalibration) -> None:
-                count(done)
-
-            calibration = fit_calibration(sinograms, file.name, show)
+            calibration = fit_calibration(sinograms, file.name, count)
         calibration.write(out)
     if json_output:
         print_line(calibration.model_dump_json())

@@ -49,12 +49,13 @@ def characterize(
     # Batches of small matrices: threads would only wait for each other.
     torch.set_num_threads(1)
     with clear_errors():
-        from autosteer.analysis.columns import check_ending
+        from autosteer.analysis.columns import check_ending, check_folder
         from autosteer.analysis.pulses import load_estimator
         from autosteer.analysis.pulses.sinogram_files import read_sinograms
         from autosteer.cli._progress import counting
 
         check_ending(out)
+        check_folder(out)
         characterizes = load_estimator(
             estimator, calibration, wavelength_um=wavelength_um, device=device
         )
@@ -106,10 +107,6 @@ def _columns(results: Sequence[PulseResult]) -> dict[str, NDArray[Any]]:
 
     from autosteer.analysis.pulses import PulseResult
 
-    if not results:
-        from autosteer.contracts import AnalysisError
-
-        raise AnalysisError("the file holds no sinograms")
     return {
         field.name: np.concatenate([getattr(one, field.name) for one in results])
         for field in fields(PulseResult)

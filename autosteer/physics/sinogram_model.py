@@ -214,7 +214,7 @@ def expected_rates(spikes: SubSpikes, law: SinogramLaw) -> Float:
     n = len(spikes)
     shape = (n, law.n_channels, law.n_bins)
     rates = np.broadcast_to(spikes.background[:, None, None], shape).copy()
-    bins, height = _line_windows(line_positions(spikes, law), law)
+    bins, height = line_windows(line_positions(spikes, law), law)
     height = height * line_weights(spikes, law)[..., None]
     shot = np.arange(n)[:, None, None, None]
     channel = np.arange(law.n_channels)[:, None]
@@ -224,8 +224,23 @@ def expected_rates(spikes: SubSpikes, law: SinogramLaw) -> Float:
     return rates
 
 
-def _line_windows(position: Float, law: SinogramLaw) -> tuple[NDArray[np.int64], Float]:
-    """Bins that lines reach into, and their height there, each of shape (..., n_window)."""
+def line_windows(position: Float, law: SinogramLaw) -> tuple[NDArray[np.int64], Float]:
+    """Return the bins that lines reach into, and how high they are there.
+
+    Parameters
+    ----------
+    position : ndarray of float64, shape (...)
+        Middles of the lines; NaN where there is none [bins].
+    law : SinogramLaw
+        The spectrometer.
+
+    Returns
+    -------
+    bins : ndarray of int64, shape (..., n_window)
+        The bins; some may lie outside of the spectrometer.
+    height : ndarray of float64, shape (..., n_window)
+        Height of the line, 1 in its middle; 0 where there is none.
+    """
     known = np.isfinite(position)
     first = np.floor(np.where(known, position, 0) - law.line_half_width_bins).astype(np.int64) + 1
     bins = first[..., None] + np.arange(law.n_window)
@@ -274,7 +289,7 @@ def _information(spikes: SubSpikes, law: SinogramLaw) -> Float:
     """Fisher information of some shots."""
     position, weight = line_positions(spikes, law), line_weights(spikes, law)
     half_width = law.line_half_width_bins
-    bins, _ = _line_windows(position, law)
+    bins, _ = line_windows(position, law)
     # Axes: shot, spike whose window it is, channel, bin, spike that contributes.
     distance = bins[..., None] - position.transpose(0, 2, 1)[:, None, :, None, :]
     inside = np.abs(distance) < half_width

@@ -64,11 +64,19 @@ def test_a_calibration_of_a_file(tmp_path: Path) -> None:
     assert PulseCalibration.read(out).n_shots == 250
 
 
+def test_a_calibration_that_has_nowhere_to_go_is_not_begun(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "no" / "calibration.json"
+    done = CliRunner().invoke(app, ["calibrate", "pulses", str(file), "--out", str(out)])
+    assert done.exit_code == 2
+    assert f"{out}: cannot be written, there is no folder {out.parent}" in done.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["gone.npz", "--out", "x.npz"], "gone.npz: there is no such file"),
         (["FILE", "--out", "x.txt"], "x.txt: results are written to .npz or .parquet files"),
+        (["FILE", "--out", "no/x.npz"], "no/x.npz: cannot be written, there is no folder no"),
         (["FILE", "--out", "x.npz", "--wavelength-um", "0"], "wavelength_um is 0"),
         (["FILE", "--out", "x.npz", "--estimator", "guess"], "no estimator 'guess'"),
         (["FILE", "--out", "x.npz", "--calibration", "gone.json"], "gone.json: No such file"),

@@ -21,9 +21,7 @@ _LONGEST_PHASE_BINS, _LONGEST_CENTER_BINS = 2.0, 2.0
 _LONGEST_KICK_BINS = 3.0
 
 
-def refine(
-    model: StreakModel, counts: Tensor, streaks: Streaks, n_steps: int = _STEPS
-) -> tuple[Streaks, Likelihood]:
+def refine(model: StreakModel, counts: Tensor, streaks: Streaks) -> tuple[Streaks, Likelihood]:
     """Raise the likelihood of lines.
 
     Parameters
@@ -34,8 +32,6 @@ def refine(
         Sinograms.
     streaks : Streaks
         Lines to start from, within a bin or two of the truth.
-    n_steps : int, default 8
-        Steps.
 
     Returns
     -------
@@ -50,7 +46,7 @@ def refine(
     """
     best = model.likelihood(counts, streaks)
     damping = torch.full_like(best.value, _FIRST_DAMPING)
-    for _ in range(n_steps):
+    for _ in range(_STEPS):
         moved = streaks.moved(_limited(_step(best, damping), streaks))
         tried = model.likelihood(counts, moved)
         better = tried.value > best.value
@@ -62,13 +58,17 @@ def refine(
 
 def _step(likelihood: Likelihood, damping: Tensor) -> Tensor:
     """Solve for the step, shape (n, p)."""
-    diagonal = likelihood.information.diagonal(dim1=1, dim2=2)
-    scale = diagonal.clamp(min=1e-12).rsqrt()
-    even = likelihood.information * scale[:, :, None] * scale[:, None, :]
+    even, scale = _without_units(likelihood.information)
     even = even + torch.diag_embed((damping[:, None] + 1e-9).expand_as(scale))
     factor, _ = torch.linalg.cholesky_ex(even)
     solved = torch.cholesky_solve((likelihood.gradient * scale)[..., None], factor)[..., 0]
     return (solved * scale).nan_to_num()
+
+
+def _without_units(information: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale information to a diagonal of ones; return it and the scales, shape (n, p)."""
+    scale = information.diagonal(dim1=1, dim2=2).clamp(min=1e-12).rsqrt()
+    return information * scale[:, :, None] * scale[:, None, :], scale
 
 
 def _limited(step: Tensor, streaks: Streaks) -> Tensor:
@@ -104,9 +104,7 @@ def phase_covariance(likelihood: Likelihood, n_spikes: int) -> Tensor:
     Tensor, shape (n, m, m)
         Covariances [rad^2]; NaN where the information is singular.
     """
-    diagonal = likelihood.information.diagonal(dim1=1, dim2=2)
-    scale = diagonal.clamp(min=1e-12).rsqrt()
-    even = likelihood.information * scale[:, :, None] * scale[:, None, :]
+    even, scale = _without_units(likelihood.information)
     inverse, failed = torch.linalg.inv_ex(even)
     phases = inverse[:, :n_spikes, :n_spikes] * (
         scale[:, :n_spikes, None] * scale[:, None, :n_spikes]

@@ -153,12 +153,12 @@ class LineSearch:
             best_step = torch.where(better, float(step), best_step)
         center, phase = best_step + self._center, grid[best_phase]
         fine = self._evidence(counts, expected, widen=0)
-        kick = streaks.kick[:, None].expand(-1, 49)
         for step_bins in (0.8, 0.4):
             steps = torch.arange(-3, 4, device=self._device) * step_bins
             by_center, by_phase = torch.meshgrid(steps, steps, indexing="ij")
             centers = center[:, None] + by_center.reshape(-1)
             phases = phase[:, None] + by_phase.reshape(-1) / streaks.kick[:, None].clamp(min=1)
+            kick = streaks.kick[:, None].expand_as(centers)
             index = self._score(fine, kick, centers, phases).argmax(dim=1, keepdim=True)
             center, phase = centers.gather(1, index)[:, 0], phases.gather(1, index)[:, 0]
         return center, phase

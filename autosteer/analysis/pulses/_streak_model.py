@@ -136,23 +136,6 @@ def with_better(mine: _Fitted, theirs: _Fitted, is_better: Tensor) -> _Fitted:
     return type(mine)(*columns)
 
 
-def joined(one: _Fitted, other: _Fitted) -> _Fitted:
-    """Put fits with as many lines behind each other.
-
-    Parameters
-    ----------
-    one, other : Streaks or Likelihood
-        Two fits.
-
-    Returns
-    -------
-    Streaks or Likelihood
-        The shots of the first, then those of the second.
-    """
-    names = [field.name for field in fields(one)]
-    return type(one)(*(torch.cat([getattr(one, name), getattr(other, name)]) for name in names))
-
-
 class StreakModel:
     """The law of a spectrometer, as its calibration has it, on a device.
 

@@ -90,8 +90,16 @@ class PulseCalibration(BaseModel):
         ----------
         path : Path
             JSON file.
+
+        Raises
+        ------
+        AnalysisError
+            If it cannot be written.
         """
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        try:
+            path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise AnalysisError(f"{path}: cannot be written ({error.strerror})") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -34,7 +34,7 @@ _LEAST_EFFICIENCY = 0.05
 def fit_calibration(
     sinograms: NDArray[Any],
     source: str,
-    on_round: Callable[[int, int, PulseCalibration], None] = lambda *_: None,
+    on_round: Callable[[int], None] = lambda _: None,
 ) -> PulseCalibration:
     """Calibrate a spectrometer.
 
@@ -45,7 +45,7 @@ def fit_calibration(
     source : str
         What they are, for the record.
     on_round : callable, optional
-        Told of (rounds done, rounds in all, calibration so far).
+        Told of how many rounds are done.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def fit_calibration(
     calibration = _first_guess(counts, source)
     for done in range(1, _ROUNDS + 1):
         calibration = _better(counts, calibration)
-        on_round(done, _ROUNDS, calibration)
+        on_round(done)
     return calibration
 
 

@@ -7,7 +7,6 @@ the likelihood by more than noise does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +23,6 @@ from autosteer.analysis.pulses._streak_model import (
     Likelihood,
     StreakModel,
     Streaks,
-    joined,
 )
 from autosteer.analysis.pulses.calibration import PulseCalibration
 from autosteer.analysis.pulses.result import (
@@ -62,8 +60,8 @@ class _Fit:
         row[other.shots] = len(row) + torch.arange(len(other.shots), device=row.device)
         return _Fit(
             self.shots,
-            joined(self.streaks, other.streaks).select(row),
-            joined(self.likelihood, other.likelihood).select(row),
+            Streaks.join([self.streaks, other.streaks]).select(row),
+            Likelihood.join([self.likelihood, other.likelihood]).select(row),
         )
 
 
@@ -250,9 +248,7 @@ class MatchedEstimator:
             strongest = streaks.electrons[..., 0].argmax(dim=1, keepdim=True)
             numbers[0] = streaks.phase.gather(1, strongest)[:, 0]
         if streaks.n_spikes == 2:
-            difference = streaks.phase[:, 1] - streaks.phase[:, 0]
-            turn = 2 * math.pi
-            numbers[1] = (difference - turn * (difference / turn).round()).abs()
+            numbers[1] = streaks.phase[:, 1] - streaks.phase[:, 0]
             covariance = phase_covariance(fit.likelihood, 2)
             numbers[2] = (
                 covariance[:, 0, 0] + covariance[:, 1, 1] - 2 * covariance[:, 0, 1]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.contracts import AnalysisError
-from autosteer.physics.streaking import delay_as
+from autosteer.physics.streaking import delay_as, fold_phase
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -131,7 +131,7 @@ def make_result(
     def only(where: Bool, values: Float) -> Float:
         return np.where(where, values, np.nan)
 
-    folded = only(two, delta_phase)
+    folded = only(two, fold_phase(delta_phase))
     return PulseResult(
         n_spikes=n_spikes,
         probabilities=only(said[:, None], probabilities),

@@ -91,8 +91,10 @@ def _of_hdf5(path: Path) -> Iterator[NDArray[Any]]:
 
 
 def _check(path: Path, shape: tuple[int, ...]) -> None:
-    """Check that an array can be one of sinograms."""
+    """Check that an array can be one of sinograms, and holds some."""
     if len(shape) != _N_AXES:
         raise AnalysisError(
             f"{path}: '{KEY}' has the shape {shape}: it must be (n, n_channels, n_bins)"
         )
+    if not shape[0]:
+        raise AnalysisError(f"{path}: '{KEY}' holds no sinograms")

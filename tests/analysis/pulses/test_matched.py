@@ -123,9 +123,7 @@ def test_a_calibration_is_found_from_sinograms_alone() -> None:
     )  # fmt: skip
     simulator = MrcoSimulator(config, seed=25)
     rounds: list[int] = []
-    found = fit_calibration(
-        simulator.shots(pulses(500)).sinograms, "a test", lambda done, *_: rounds.append(done)
-    )
+    found = fit_calibration(simulator.shots(pulses(500)).sinograms, "a test", rounds.append)
     assert rounds == [1, 2, 3, 4, 5]
     assert found.center_bins == pytest.approx(239, abs=1)
     assert found.kick_bins == pytest.approx(110, abs=3)

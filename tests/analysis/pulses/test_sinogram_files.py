@@ -44,6 +44,9 @@ def test_what_is_no_file_of_sinograms_is_an_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", images=SINOGRAMS)
     with pytest.raises(AnalysisError, match=r"has no array 'ximg' but images"):
         read(tmp_path / "b.npz")
+    np.savez(tmp_path / "none.npz", ximg=SINOGRAMS[:0])
+    with pytest.raises(AnalysisError, match=r"none\.npz: 'ximg' holds no sinograms"):
+        read(tmp_path / "none.npz")
     np.savez(tmp_path / "c.npz", ximg=SINOGRAMS[0])
     with pytest.raises(AnalysisError, match=r"'ximg' has the shape \(4, 8\)"):
         read(tmp_path / "c.npz")

@@ -128,6 +128,8 @@ def test_files_of_calibrations(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     calibration().write(path)
     assert PulseCalibration.read(path) == calibration()
+    with pytest.raises(AnalysisError, match=r"cannot be written \(No such file or directory\)"):
+        calibration().write(tmp_path / "no" / "calibration.json")
     path.write_text(path.read_text()[:200])
     with pytest.raises(AnalysisError, match=r"calibration\.json: no pulse calibration, the file: "):
         PulseCalibration.read(path)
