@@ -1,5 +1,6 @@
 """Tables between processes: wire format, sockets, join by pulse id, recording and replay."""
 
+from autosteer.stream.array_join import ArrayJoin, ArrayShots
 from autosteer.stream.backlog import Backlog, DroppingBacklog, Spool
 from autosteer.stream.clocks import RealClock, VirtualClock
 from autosteer.stream.gate import Gate, StreamCounters
@@ -30,6 +31,8 @@ from autosteer.stream.wire import (
 
 __all__ = [
     "ANY_PORT",
+    "ArrayJoin",
+    "ArrayShots",
     "AsyncReader",
     "Backlog",
     "Broadcast",

@@ -267,12 +267,45 @@ class RingJoin:
         JoinedShots
             The shots; perhaps none.
         """
-        end = max(self._watermark(now_ns), self._overdue(now_ns))
-        shots = self._take(end)
-        if self._left_behind:
-            shots = concatenate_shots([*self._left_behind, shots])
-            self._left_behind.clear()
-        return shots
+        return self._give(max(self._watermark(now_ns), self._overdue(now_ns)))
+
+    def emit_whole(self, now_ns: int) -> JoinedShots:
+        """Give the next shots, in order, up to one that still lacks a channel.
+
+        Unlike `emit` this does not take a producer at its word that it has given all before some
+        pulse: channels whose messages overtake each other are put together, too. A shot is given
+        when each live channel has given it, or when it has waited for longer than the deadline.
+
+        Parameters
+        ----------
+        now_ns : int
+            Time now [ns].
+
+        Returns
+        -------
+        JoinedShots
+            The shots; perhaps none.
+        """
+        return self._give(self._whole(now_ns))
+
+    def _whole(self, now_ns: int) -> int:
+        """Return the pulse before which shots are whole, or have waited too long."""
+        slots = self._span(self._top)
+        pulses = (self.next_pulse_id // self._stride + np.arange(len(slots))) * self._stride
+        bits, needed = self._bits[slots], self._live_bits(now_ns)
+        # Where no channel has given anything, all of them may have passed by.
+        waits = np.where(bits == 0, pulses >= self._watermark(now_ns), bits & needed != needed)
+        waits &= pulses >= self._overdue(now_ns)
+        return int(pulses[np.argmax(waits)]) if waits.any() else self._top
+
+    def _live_bits(self, now_ns: int) -> np.uint64:
+        """Return the bits of the channels that have been heard of late, or never."""
+        live = np.uint64(0)
+        for state in self._channels.values():
+            heard = [progress.heard_ns for progress in state.producers.values()]
+            if not heard or now_ns - max(heard) <= self._silent_ns:
+                live |= state.bit
+        return live
 
     def flush(self) -> JoinedShots:
         """Give everything that is in the ring, complete or not.
@@ -282,8 +315,14 @@ class RingJoin:
         JoinedShots
             The shots; perhaps none.
         """
-        shots = concatenate_shots([*self._left_behind, self._take(self._top)])
-        self._left_behind.clear()
+        return self._give(self._top)
+
+    def _give(self, end: int) -> JoinedShots:
+        """Remove the shots before a pulse from the ring, and what a jump has left behind."""
+        shots = self._take(end)
+        if self._left_behind:
+            shots = concatenate_shots([*self._left_behind, shots])
+            self._left_behind.clear()
         return shots
 
     def _watermark(self, now_ns: int) -> int:
@@ -305,15 +344,20 @@ class RingJoin:
         pending = (self._bits != 0) & (self._arrived <= now_ns - self._deadline_ns)
         return int(self._tags[pending].max()) + 1 if pending.any() else 0
 
+    def _span(self, end: int) -> Index:
+        """List the slots from the next pulse to another one, in order; all of them at most."""
+        first = self.next_pulse_id
+        if end <= first:
+            return np.empty(0, np.intp)
+        count = min((end - 1) // self._stride - first // self._stride + 1, self._size)
+        steps = first // self._stride + np.arange(count)
+        return (steps & (self._size - 1)).astype(np.intp)
+
     def _take(self, end: int) -> JoinedShots:
         """Remove the shots before a pulse from the ring."""
         first = self.next_pulse_id
-        if end <= first:
-            slots = np.empty(0, np.intp)
-        else:
-            count = min((end - 1) // self._stride - first // self._stride + 1, self._size)
-            steps = first // self._stride + np.arange(count)
-            slots = (steps & (self._size - 1)).astype(np.intp)
+        slots = self._span(end)
+        if end > first:
             slots = slots[(self._bits[slots] != 0) & (self._tags[slots] < np.uint64(end))]
             self._next = end
         bits = self._bits[slots]

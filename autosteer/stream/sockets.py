@@ -220,6 +220,21 @@ class Inlet:
         """Where the socket is bound or connected."""
         return _address_of(self.socket)
 
+    def connect(self, address: str) -> None:
+        """Take the messages of one more producer.
+
+        Parameters
+        ----------
+        address : str
+            Where it is bound, ``tcp://127.0.0.1:port``.
+
+        Raises
+        ------
+        AddressError
+            If the address is malformed, or not on the loopback interface.
+        """
+        self.socket.connect(check_address(address))
+
     def receive(self, limit: int) -> list[list[Part]]:
         """Take the messages that are there, without waiting.
 
