@@ -1,4 +1,4 @@
-"""Slow processes of the jet, wander and clogging, as functions of time alone.
+"""Slow processes, wander and clogging, as functions of time (or of the pulse) alone.
 
 Each is drawn forwards in blocks of fixed size from its own generator and kept, so that the value
 at a time does not depend on which times were asked for before.
@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from autosteer.sims._draws import stream_seed
+
 Float = NDArray[np.float64]
 
+_WAVES = 12
 _BLOCK = 4096
 _SWITCH_BLOCK = 256
 _MAX_STEPS = 2**24
@@ -86,6 +89,51 @@ class OrnsteinUhlenbeck:
             kicks = noise * self._rng.standard_normal(_BLOCK)
             blocks.append(lfilter([1.0], [1.0, -self._memory], kicks, zi=state)[0])
         self._values = np.concatenate(blocks)
+
+
+class SlowWander:
+    """A coordinate that wanders about zero, as a function of any pulse id, however large.
+
+    It is a sum of waves whose lengths reach from one to ten times a given one, each with a phase
+    of its own.
+
+    Parameters
+    ----------
+    rms : float
+        Standard deviation [any unit].
+    length_pulses : float
+        Length of the shortest wave over 2 pi [pulse ids].
+    seed : int
+        The one seed of the simulation, not negative.
+    stream : str
+        Name of the coordinate; different names wander independently.
+    """
+
+    def __init__(self, rms: float, length_pulses: float, seed: int, stream: str) -> None:
+        rng = np.random.default_rng(stream_seed(seed, stream))
+        self._amplitude = rms * math.sqrt(2 / _WAVES)
+        self._frequencies = 10 ** -rng.uniform(0, 1, _WAVES) / length_pulses
+        self._phases = rng.uniform(0, 2 * np.pi, _WAVES)
+
+    def at(self, pulse_ids: NDArray[np.uint64]) -> Float:
+        """Return the coordinate at given pulses.
+
+        Parameters
+        ----------
+        pulse_ids : ndarray of uint64, shape (n,)
+            Numbers of the machine pulses.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Coordinate [unit of `rms`].
+        """
+        pulses = pulse_ids.astype(np.float64)
+        value = np.zeros(pulses.shape)
+        if self._amplitude:
+            for frequency, phase in zip(self._frequencies, self._phases, strict=True):
+                value += np.cos(frequency * pulses + phase)
+        return self._amplitude * value
 
 
 class RandomTelegraph:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from autosteer.contracts.experiment import DetectorSection
+from autosteer.contracts.analysis_sections import DetectorSection
 from autosteer.contracts.simulation import SimulatedDetector, SimulatedSfx
 from autosteer.physics import Detector, UnitCell, module_mask
 from autosteer.sims._background import BEAM_STOP_Q, NoiseBank, noise_frames

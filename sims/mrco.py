@@ -22,6 +22,7 @@ from autosteer.physics.sinogram_model import SinogramLaw, SubSpikes
 from autosteer.physics.streaking import fold_phase
 from autosteer.sims._draws import PulseDraws, poisson_quantile, stream_seed
 from autosteer.sims._electrons import Electrons
+from autosteer.sims._processes import SlowWander
 
 Float = NDArray[np.float64]
 Pulses = NDArray[np.uint64]
@@ -98,6 +99,12 @@ class MrcoSimulator:
             efficiencies=tuple(efficiency.tolist()),
         )
         self._draws = PulseDraws(seed, "pulses")
+        self._center_wander = SlowWander(
+            config.center_wander_bins, config.wander_pulses, seed, "center wander"
+        )
+        self._kick_wander = SlowWander(
+            config.kick_wander_bins, config.wander_pulses, seed, "kick wander"
+        )
         self._electrons = Electrons(self.law, config, seed)
 
     def shots(self, pulse_ids: Pulses, n_spikes: int | None = None) -> PulseShots:
@@ -150,15 +157,17 @@ class MrcoSimulator:
                 sinograms[some] = self._electrons.sinograms(pulses[some], here)
         return sinograms
 
-    def random_spikes(self, pulse_ids: Pulses, n_spikes: int | None = None) -> SubSpikes:
+    def random_spikes(
+        self, pulse_ids: Pulses, n_spikes: int | NDArray[np.int64] | None = None
+    ) -> SubSpikes:
         """Make random sub-spikes.
 
         Parameters
         ----------
         pulse_ids : ndarray of uint64, shape (n,)
             Numbers of the machine pulses.
-        n_spikes : int, optional
-            Sub-spikes of every shot; at random if not given.
+        n_spikes : int or ndarray of int64, shape (n,), optional
+            Sub-spikes of every shot, or of each; at random if not given.
 
         Returns
         -------
@@ -172,13 +181,11 @@ class MrcoSimulator:
         """
         config, draws = self.config, self._draws
         pulses = np.asarray(pulse_ids, dtype=np.uint64)
-        if n_spikes is not None and not 0 <= n_spikes <= config.max_spikes:
+        number = self._numbers(pulses)
+        if n_spikes is not None:
+            number = np.broadcast_to(np.asarray(n_spikes, dtype=np.int64), pulses.shape)
+        if not (number.min(initial=0) >= 0 and number.max(initial=0) <= config.max_spikes):
             raise ValueError(f"n_spikes is {n_spikes}: it must be 0 to {config.max_spikes}")
-        number = (
-            self._numbers(pulses)
-            if n_spikes is None
-            else np.full(len(pulses), n_spikes, dtype=np.int64)
-        )
         most = int(number.max(initial=0))
         first = _FIRST_SPIKE + _DRAWS_A_SPIKE * np.arange(most)
         missing = np.arange(most)[:, None] >= number
@@ -189,6 +196,7 @@ class MrcoSimulator:
             return np.stack([draws.uniform(pulses, int(one) + draw) for one in first])
 
         center = config.center_bin + config.center_spread_bins * ndtri(uniform(_CENTER))
+        center += self._center_wander.at(pulses)
         quanta = config.amplitude_quanta
         amplitude = (
             poisson_quantile(uniform(_AMPLITUDE).ravel(), quanta).reshape(most, len(pulses))
@@ -202,6 +210,7 @@ class MrcoSimulator:
             for column in (center, phase, amplitude, polarization, angle)
         )
         kick = config.kick_bins + config.kick_spread_bins * draws.normal(pulses, _KICK)
+        kick += self._kick_wander.at(pulses)
         low, high = np.log(config.draw_scale_range)
         scale = np.exp(low + (high - low) * draws.uniform(pulses, _SCALE))
         mean_amplitude = np.nansum(amplitude, axis=1) / np.maximum(number, 1)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from autosteer.contracts import Clock
 from autosteer.contracts.tables import INDEXING, MACHINE, make_batch
-from autosteer.sims.beamline import JetBeamline, Shot, ShotTruth
+from autosteer.sims.beamline import Shot, ShotTruth
 from autosteer.sims.tables import TableSimulator
-from autosteer.sims.truth import TruthLog
 from autosteer.stream import Coverage, Producer
 
 Int = NDArray[np.int64]
@@ -28,10 +27,51 @@ _MONITOR_ERROR = 0.01
 _SHOW_EVERY_NS = 100_000_000
 
 
-class Emitter(Protocol):
+class Truth(Protocol):
+    """What pulses meet, or are; see `ShotTruth` and `PulseTruth`."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def beam_intensity(self) -> NDArray[np.float64]:
+        """Pulse energy over its nominal value, shape (n,)."""
+        ...
+
+    def dark(self) -> Self:
+        """Return the same pulses with the shutter closed."""
+        ...
+
+
+TruthT = TypeVar("TruthT", bound=Truth)
+GivenT_contra = TypeVar("GivenT_contra", contravariant=True)
+MadeT_co = TypeVar("MadeT_co", covariant=True)
+
+
+class Beamline(Protocol[MadeT_co]):
+    """Says what pulses meet, or are; see `JetBeamline` and `XleapMachine`."""
+
+    def shots(
+        self,
+        pulse_ids: NDArray[np.uint64],
+        times_s: NDArray[np.float64],
+        positions: Mapping[str, ArrayLike],
+    ) -> MadeT_co:
+        """Return the truth of pulses."""
+        ...
+
+
+class TruthSink(Protocol[GivenT_contra]):
+    """Takes the truth, for scorers; see `TruthLog`."""
+
+    def append(self, truth: GivenT_contra, timestamps_ns: Int) -> None:
+        """Append shots."""
+        ...
+
+
+class Emitter(Protocol[GivenT_contra]):
     """What becomes of the pulses."""
 
-    def emit(self, truth: ShotTruth, timestamps_ns: Int) -> None:
+    def emit(self, truth: GivenT_contra, timestamps_ns: Int) -> None:
         """Publish what the pulses gave."""
         ...
 
@@ -231,20 +271,20 @@ class TableEmitter:
         self._producer.end()
 
 
-class SimulatedSource:
+class SimulatedSource(Generic[TruthT]):
     """Pulses by the clock.
 
     Parameters
     ----------
-    beamline : JetBeamline
-        What each pulse meets.
+    beamline : Beamline
+        What each pulse meets, or is.
     machine : Machine
         Motors and monitors.
     emitter : Emitter
         What becomes of the pulses.
     monitor : Producer
         Publishes the table of the beam monitor.
-    truth : TruthLog
+    truth : TruthSink
         Takes the truth.
     clock : Clock
         The clock.
@@ -262,11 +302,11 @@ class SimulatedSource:
 
     def __init__(
         self,
-        beamline: JetBeamline,
+        beamline: Beamline[TruthT],
         machine: Machine,
-        emitter: Emitter,
+        emitter: Emitter[TruthT],
         monitor: Producer,
-        truth: TruthLog,
+        truth: TruthSink[TruthT],
         clock: Clock,
         *,
         rate_hz: float,

@@ -36,6 +36,17 @@ class VirtualBeamline:
         if experiment.simulation is None:
             raise ExperimentFileError(experiment.name, [("simulation", "needed to simulate")])
         simulation = experiment.simulation
+        if simulation.beamline.kind != "sfx":
+            raise ExperimentFileError(
+                experiment.name,
+                [
+                    (
+                        "simulation.beamline.kind",
+                        f"'{simulation.beamline.kind}' gives no result tables by itself: only sfx "
+                        "runs on the virtual clock; use 'autosteer run'",
+                    )
+                ],
+            )
         self._config = simulation.beamline
         self._motors = simulation.ioc.motors
         self._motor_of = _motors_of_knobs(experiment)

@@ -20,7 +20,7 @@ from autosteer.analysis.spot_finders import LearningFinder, make_finder
 from autosteer.analysis.spot_positions import SpotPositions
 from autosteer.analysis.spots import FindsSpots
 from autosteer.contracts import AnalysisError, FrameError
-from autosteer.contracts.experiment import Analysis, FinderSection
+from autosteer.contracts.analysis_sections import Analysis, FinderSection
 from autosteer.physics import UnitCell
 
 Frames = NDArray[Any]

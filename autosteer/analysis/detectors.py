@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autosteer.analysis.frames import CutFrames, FrameSource
 from autosteer.analysis.geometry_files import FileGeometry, read_geometry
 from autosteer.contracts import AnalysisError
-from autosteer.contracts.experiment import DetectorSection
+from autosteer.contracts.analysis_sections import DetectorSection
 from autosteer.physics import Detector, PanelCuts, module_mask
 
 Bool = NDArray[np.bool_]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,15 +33,113 @@ class Analyser(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """What some shots have given.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (n, ...)
+        Frames, spot lists or sinograms.
+    pulse_ids : ndarray of uint64, shape (n,)
+        Number of each machine pulse.
+    timestamps : ndarray of int64, shape (n,)
+        Time of each pulse, UTC since 1970 [ns].
+    """
+
+    frames: NDArray[Any]
+    pulse_ids: NDArray[np.uint64]
+    timestamps: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.pulse_ids)
+
+
+class Intake(Protocol):
+    """What makes shots of the messages that come."""
+
+    def take(self, received: Received, now_ns: int) -> None:
+        """Take a message."""
+        ...
+
+    def give(self, now_ns: int) -> list[Block]:
+        """Give the shots that are ready."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more will come; what is left has been given, or will be with the next call."""
+        ...
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What became of the messages."""
+        ...
+
+
+class FrameIntake:
+    """Takes streams whose messages hold whole shots: frames, or spot lists."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+        self._ended = False
+
+    def take(self, received: Received, now_ns: int) -> None:
+        """Take a message.
+
+        Parameters
+        ----------
+        received : Received
+            The message.
+        now_ns : int
+            Time now [ns UTC].
+        """
+        header = received.header
+        if received.frames is not None:
+            steps = np.arange(header.n, dtype=np.uint64)
+            pulse_ids = np.uint64(header.first_pulse_id) + steps * np.uint64(header.pulse_stride)
+            timestamps = np.full(header.n, header.t_first_shot_ns, dtype=np.int64)
+            self._blocks.append(Block(received.frames, pulse_ids, timestamps))
+        self._ended = header.end_of_stream
+
+    def give(self, now_ns: int) -> list[Block]:
+        """Give what has come since the last call.
+
+        Parameters
+        ----------
+        now_ns : int
+            Time now [ns UTC].
+
+        Returns
+        -------
+        list of Block
+            The shots.
+        """
+        blocks, self._blocks = self._blocks, []
+        return blocks
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has ended."""
+        return self._ended
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """Nothing: messages become shots one by one."""
+        return {}
+
+
 class Worker:
-    """Receives frames, collects them to batches, has them analysed, and publishes the tables.
+    """Receives messages, collects shots to batches, has them analysed, and publishes the tables.
 
     Parameters
     ----------
     analyser : Analyser
         Does the work.
+    intake : Intake
+        Makes shots of messages.
     inlet : Inlet
-        Where the frames come from.
+        Where the messages come from.
     producer : Producer
         Publishes the tables.
     clock : Clock
@@ -49,7 +147,7 @@ class Worker:
     run_uid : str
         The run.
     batch_shots : int
-        A batch starts at this many frames (and takes more where more have come),
+        A batch starts at this many shots (and takes more where more have come),
     batch_wait_s : float
         or when the oldest has waited this long [s].
     on_problem : callable
@@ -59,6 +157,7 @@ class Worker:
     def __init__(
         self,
         analyser: Analyser,
+        intake: Intake,
         inlet: Inlet,
         producer: Producer,
         clock: Clock,
@@ -68,6 +167,7 @@ class Worker:
         on_problem: Callable[[Exception], None],
     ) -> None:
         self._analyser = analyser
+        self._intake = intake
         self._inlet = inlet
         self._producer = producer
         self._clock = clock
@@ -75,14 +175,18 @@ class Worker:
         self._on_problem = on_problem
         self._batch_shots = batch_shots
         self._batch_wait_s = batch_wait_s
-        self._waiting: list[Received] = []
+        self._waiting: list[Block] = []
         self._waiting_shots = 0
         self._oldest_s = 0.0
         self._buffer: NDArray[Any] = np.empty(0)
-        self.ended = False
         self.analysed = 0
         self.failed = 0
         self.busy_s = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._intake.ended
 
     def admit_outside(self, since_ns: int) -> None:
         """Take from now on what sources outside of any run send, too.
@@ -101,14 +205,9 @@ class Worker:
         room = LARGEST_BATCH * self._batch_shots - self._waiting_shots
         for parts in self._inlet.receive(max(room, 1)):
             received = self._receiver.accept(parts)
-            if received is None:
-                continue
-            if received.frames is not None:
-                if not self._waiting_shots:
-                    self._oldest_s = self._clock.monotonic_s()
-                self._waiting.append(received)
-                self._waiting_shots += received.header.n
-            self.ended = received.header.end_of_stream
+            if received is not None:
+                self._intake.take(received, self._clock.time_ns())
+        self._collect()
         if self._waiting_shots and (self._due() or self.ended):
             self._analyse()
         self._producer.tend()
@@ -117,28 +216,33 @@ class Worker:
         waited_s = self._clock.monotonic_s() - self._oldest_s
         return self._waiting_shots >= self._batch_shots or waited_s >= self._batch_wait_s
 
+    def _collect(self) -> None:
+        """Put the shots that are ready to those that wait."""
+        for block in self._intake.give(self._clock.time_ns()):
+            if not self._waiting_shots:
+                self._oldest_s = self._clock.monotonic_s()
+            self._waiting.append(block)
+            self._waiting_shots += len(block)
+
     def _analyse(self) -> None:
-        """Analyse what waits; frames of another shape or type make a batch of their own."""
+        """Analyse what waits; shots of another shape or type make a batch of their own."""
         waiting, self._waiting, self._waiting_shots = self._waiting, [], 0
         begin_s = time.process_time()
         while waiting:
             first = waiting[0].frames
-            if first is None:
-                break
             alike = [
                 one
                 for one in waiting
-                if one.frames is not None
-                and one.frames.shape[1:] == first.shape[1:]
-                and one.frames.dtype == first.dtype
+                if one.frames.shape[1:] == first.shape[1:] and one.frames.dtype == first.dtype
             ]
             waiting = [one for one in waiting if one not in alike]
             self._analyse_alike(alike)
         self.busy_s += time.process_time() - begin_s
 
-    def _analyse_alike(self, batch: list[Received]) -> None:
-        frames = self._gather([one.frames for one in batch if one.frames is not None])
-        pulse_ids, timestamps = _shots_of(batch)
+    def _analyse_alike(self, batch: list[Block]) -> None:
+        frames = self._gather([one.frames for one in batch])
+        pulse_ids = np.concatenate([one.pulse_ids for one in batch])
+        timestamps = np.concatenate([one.timestamps for one in batch])
         try:
             tables = self._analyser.analyse(frames, pulse_ids, timestamps)
         except AnalysisError as error:
@@ -161,6 +265,7 @@ class Worker:
 
     def finish(self) -> None:
         """Analyse what waits, and end the streams."""
+        self._collect()
         if self._waiting_shots:
             self._analyse()
         self._producer.end()
@@ -174,25 +279,12 @@ class Worker:
                 for (source, kind), counters in self._receiver.counters.items()
             },
             "refused": self._receiver.refused,
+            **self._intake.counters,
             "analysed": self.analysed,
             "failed": self.failed,
             "busy_s": self.busy_s,
             "tables": self._producer.counters,
         }
-
-
-def _shots_of(batch: list[Received]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """List pulse ids and exposure times of the frames of a batch."""
-    pulse_ids, timestamps = [], []
-    for one in batch:
-        header = one.header
-        steps = np.arange(header.n)
-        pulse_ids.append(header.first_pulse_id + steps * header.pulse_stride)
-        timestamps.append(np.full(header.n, header.t_first_shot_ns))
-    return (
-        np.concatenate(pulse_ids).astype(np.uint64),
-        np.concatenate(timestamps).astype(np.int64),
-    )
 
 
 def _with_latency(table: pa.RecordBatch, now_ns: int) -> pa.RecordBatch:

@@ -13,6 +13,8 @@ from autosteer.steering.events import (
     RequestApproval,
     Submit,
 )
+from autosteer.steering.observer import ShotCounters
+from autosteer.steering.sorting import ShotSorter
 
 
 def figures(session: Session) -> list[tuple[str, str]]:
@@ -33,16 +35,14 @@ def figures(session: Session) -> list[tuple[str, str]]:
     controller = session.agent.controller
     observer, shots = controller.observer, controller.observer.shots
     seconds = (observer.t_newest_shot_ns - observer.t_first_shot_ns) / 1e9
-    fractions = ""
-    if shots.analysed:
-        fractions = f"hits {shots.hits / shots.analysed:.1%}   "
-        fractions += f"indexed {shots.indexed / shots.analysed:.1%}"
     rows = [
         ("time", f"{seconds:.1f} s   shots {shots.analysed}   {shots.rate_hz:.1f} Hz"),
-        ("analysis", fractions),
+        ("analysis", _analysis(session, shots)),
         ("latency", _latencies(session)),
         ("setting", _setting(session)),
     ]
+    if observer.sorter is not None:
+        rows.append(("sorted", _bins(observer.sorter)))
     decision = controller.last_decision
     if decision is not None:
         place = ", ".join(
@@ -55,6 +55,28 @@ def figures(session: Session) -> list[tuple[str, str]]:
         name = session.experiment.objective.name
         rows.append(("best", f"{name} {best.mean:.3g} +- {best.sd:.2g}"))
     return rows
+
+
+def _analysis(session: Session, shots: ShotCounters) -> str:
+    """Say what the analysed shots have shown."""
+    if not shots.analysed:
+        return ""
+    if session.experiment.source.kind != "sinograms":
+        return (
+            f"hits {shots.hits / shots.analysed:.1%}   indexed {shots.indexed / shots.analysed:.1%}"
+        )
+    text = f"pairs {shots.pairs / shots.analysed:.1%}   "
+    text += f"abstained {shots.abstained / shots.analysed:.1%}"
+    if shots.audited:
+        text += f"   audit: {shots.disagreed} of {shots.audited} phases disagree"
+    return text
+
+
+def _bins(sorter: ShotSorter) -> str:
+    """Say how full the bins are."""
+    return "   ".join(
+        f"{one.low:g} to {one.high:g}: {one.sorted}/{one.quota}" for one in sorter.bins
+    )
 
 
 def _latencies(session: Session) -> str:

@@ -33,7 +33,7 @@ from autosteer.contracts.errors import (
     WireSizeError,
     WireVersionError,
 )
-from autosteer.contracts.experiment import Experiment, Knob, Objective, Quantity
+from autosteer.contracts.experiment import Experiment, Knob
 from autosteer.contracts.messages import OUTSIDE_RUN, FramesInfo, Header
 from autosteer.contracts.parsing import parse_experiment
 from autosteer.contracts.protocols import (
@@ -52,7 +52,9 @@ from autosteer.contracts.protocols import (
     Stops,
     TableSink,
 )
+from autosteer.contracts.quantities import Objective, Quantity
 from autosteer.contracts.tables import (
+    AUDIT,
     CALIBRATION,
     INDEXING,
     LATTICES,
@@ -73,6 +75,7 @@ from autosteer.contracts.tables import (
 )
 
 __all__ = [
+    "AUDIT",
     "CALIBRATION",
     "INDEXING",
     "LATTICES",

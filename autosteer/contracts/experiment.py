@@ -6,11 +6,9 @@ unknown keys, so that a typo is an error with its path.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeFloat,
@@ -19,17 +17,12 @@ from pydantic import (
     model_validator,
 )
 
+from autosteer.contracts._section import Fraction, Scalar, Section
+from autosteer.contracts.analysis_sections import Analysis, PulseSection
 from autosteer.contracts.decisions import Mode
+from autosteer.contracts.quantities import Objective, Quantity, SortSection
 from autosteer.contracts.simulation import Simulation
-
-Scalar = bool | int | float | str
-Fraction = Annotated[float, Field(gt=0, le=1)]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+from autosteer.contracts.sources import Source
 
 
 class Device(Section):
@@ -71,229 +64,6 @@ class Knob(Section):
         if not self.low < self.high:
             raise ValueError(f"low ({self.low}) must be below high ({self.high})")
         return self
-
-
-class Condition(Section):
-    """A test on one column; all bounds that are given must hold. A missing value fails it."""
-
-    column: str = Field(description="Column as kind.name, for example machine.beam_intensity")
-    above: FiniteFloat | None = Field(default=None, description="Value must be greater")
-    below: FiniteFloat | None = Field(default=None, description="Value must be less")
-    equals: bool | int | float | None = Field(default=None, description="Value must be equal")
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.above is None and self.below is None and self.equals is None:
-            raise ValueError("give at least one of above, below, equals")
-        return self
-
-
-class Quantity(Section):
-    """A number per setting, reduced from the shots of that setting."""
-
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="Name that policies see")
-    column: str = Field(description="Column as kind.name, for example indexing.hit")
-    reduce: Literal["fraction", "mean"] = Field(
-        description="fraction: share of shots that are true; mean: average of the values"
-    )
-    where: tuple[Condition, ...] = Field(
-        default=(), description="Only shots for which all of these hold enter"
-    )
-    normalize_by: str | None = Field(
-        default=None, description="Column to divide by, as ratio of sums (for example I0)"
-    )
-
-    @model_validator(mode="after")
-    def _fractions_are_not_normalized(self) -> Self:
-        if self.reduce == "fraction" and self.normalize_by is not None:
-            raise ValueError("a fraction cannot be normalized: use reduce: mean")
-        return self
-
-
-class Objective(Quantity):
-    """The quantity to optimise."""
-
-    direction: Literal["maximize", "minimize"] = "maximize"
-
-
-class DetectorSection(Section):
-    """A flat detector square to the beam, perhaps made of modules with gaps."""
-
-    shape: tuple[PositiveInt, PositiveInt] = Field(description="Pixels along (slow, fast)")
-    pixel_size_um: PositiveFloat = Field(description="Pixel edge [um]")
-    distance_mm: PositiveFloat = Field(description="Sample to detector [mm]")
-    beam_center_px: tuple[FiniteFloat, FiniteFloat] = Field(
-        description="Beam on the detector (slow, fast) [px]; 0 is the first pixel's centre"
-    )
-    wavelength_angstrom: PositiveFloat | None = Field(
-        default=None, description="Wavelength [angstrom]; may be left to the geometry file"
-    )
-    saturation: PositiveFloat | None = Field(
-        default=None,
-        description="Counts at and above which a pixel is saturated; may be left to the geometry "
-        "file",
-    )
-    modules: tuple[PositiveInt, PositiveInt] = Field(
-        default=(1, 1), description="Modules along (slow, fast)"
-    )
-    gap_px: tuple[int, int] = Field(
-        default=(0, 0), description="Insensitive pixels between modules along (slow, fast)"
-    )
-    mask_path: str | None = Field(
-        default=None, description="NPY file, shape as the frame, true where a pixel is good"
-    )
-    geometry_path: str | None = Field(
-        default=None,
-        description="CrystFEL, DIALS or NXmx geometry of the panels, in place of pixel size, "
-        "distance and beam center; 'shape' is that of a panel where frames come panel by panel, "
-        "that of the slab where they come as one that holds all panels",
-    )
-
-    @model_validator(mode="after")
-    def _wavelength_is_said(self) -> Self:
-        if self.wavelength_angstrom is None and self.geometry_path is None:
-            raise ValueError("wavelength_angstrom is needed where no geometry_path is given")
-        return self
-
-
-class OutsideProducer(Section):
-    """Somebody else's producer of tables; it listens on a port for each of its consumers."""
-
-    name: str = Field(
-        pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="What it calls itself in its messages"
-    )
-    agent: str = Field(description="tcp://127.0.0.1:port on which it serves the agent")
-    recorder: str = Field(description="tcp://127.0.0.1:port on which it serves the recorder")
-
-
-class _SourceSection(Section):
-    rate_hz: PositiveFloat = Field(description="Shots per second")
-    pulse_stride: PositiveInt = Field(default=1, description="Pulse ids from shot to shot")
-    producers: tuple[OutsideProducer, ...] = Field(
-        default=(), description="Where tables come from that nothing of autosteer makes"
-    )
-
-
-class _ShotSourceSection(_SourceSection):
-    addresses: tuple[str, ...] = Field(
-        default=(),
-        description="Where nothing is simulated: tcp://127.0.0.1:port of the stream, one a worker",
-    )
-
-
-class FrameSourceSection(_ShotSourceSection):
-    """Detector frames, analysed by autosteer's worker."""
-
-    kind: Literal["frames"]
-
-
-class SpotListSourceSection(_ShotSourceSection):
-    """Spot lists in place of frames; the worker indexes them."""
-
-    kind: Literal["spot_lists"]
-    path: str | None = Field(
-        default=None,
-        description="Simulation: NPZ with q (n, spots, 3) in 1/angstrom, NaN-padded",
-    )
-    key: str = Field(default="q", description="Name of the array in the file")
-
-
-class TableSourceSection(_SourceSection):
-    """Result tables that somebody else's analysis publishes."""
-
-    kind: Literal["tables"]
-    flush_s: PositiveFloat = Field(
-        default=0.01, description="Simulated producer: a micro-batch leaves after this time [s]"
-    )
-
-
-Source = Annotated[
-    FrameSourceSection | SpotListSourceSection | TableSourceSection, Field(discriminator="kind")
-]
-
-
-class FinderSection(Section):
-    """Spot finding."""
-
-    min_snr: PositiveFloat = Field(
-        default=5.0, description="Counts of a spot over the noise of the background under it"
-    )
-    min_pixels: PositiveInt = Field(default=2, description="Pixels of the smallest spot")
-    max_pixels: PositiveInt = Field(default=200, description="Pixels of the largest spot")
-    max_spots: PositiveInt = Field(default=500, description="Brightest spots kept in a frame")
-    device: str = Field(
-        default="cpu", description="Torch device that searches the frames, such as cuda or cuda:1"
-    )
-    learn_pixels: bool = Field(
-        default=False,
-        description="Learn hot and dead pixels from the frames and leave them out after 100 of "
-        "them; takes some 3 ms for a frame of 1 Mpx",
-    )
-
-
-class IndexerSection(Section):
-    """Indexing with a known cell."""
-
-    unit_cell: tuple[
-        PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat
-    ] = Field(description="a, b, c [angstrom], alpha, beta, gamma [deg]")
-    centering: Literal["P", "A", "B", "C", "I", "F", "R"] = "P"
-    point_group: str | None = Field(
-        default=None,
-        description="Chiral point group of the crystals, such as 422: says which lattices can be "
-        "indexed in several ways; by default the lowest that the cell allows",
-    )
-    cell_tolerance: float = Field(
-        default=0.02,
-        ge=1e-4,
-        le=0.1,
-        description="Largest deviation of a crystal's cell: lengths relative, angles in radians",
-    )
-    false_accept: float = Field(
-        default=0.01,
-        ge=1e-12,
-        le=0.5,
-        description="Bound on the probability that spots without a lattice are called indexed",
-    )
-    max_lattices: PositiveInt = Field(default=4, description="Lattices looked for in a frame")
-
-
-class CalibrationSection(Section):
-    """Small calibrations of the geometry while a run goes on, by the spots of its frames."""
-
-    every_frames: int = Field(
-        default=200, ge=30, le=5000, description="Hits that a worker collects for a calibration"
-    )
-    calibrant: bool = Field(
-        default=False,
-        description="The crystals are a calibrant whose cell is known beyond doubt: it is held "
-        "fixed, and the distance calibrated, too",
-    )
-    apply: Literal["trusted", "never"] = Field(
-        default="trusted",
-        description="trusted: later frames use a calibration that is trusted, from a stated pulse "
-        "on; never: calibrations are only published",
-    )
-
-
-class Analysis(Section):
-    """From frames to result tables."""
-
-    detector: DetectorSection | None = Field(
-        default=None, description="Needed where the source gives frames"
-    )
-    finder: FinderSection = FinderSection()
-    indexer: IndexerSection
-    min_spots_hit: PositiveInt = Field(default=8, description="Spots that make a frame a hit")
-    workers: PositiveInt = Field(default=1, description="Worker processes")
-    batch_shots: PositiveInt = Field(default=8, description="A batch starts at this many shots")
-    batch_wait_s: NonNegativeFloat = Field(
-        default=0.04, description="or when the oldest shot has waited this long [s]"
-    )
-    calibration: CalibrationSection | None = Field(
-        default=None,
-        description="Calibrates the geometry while frames come; without it nothing does",
-    )
 
 
 class Join(Section):
@@ -338,6 +108,9 @@ class Stop(Section):
         default=None, description="Time from the first shot [s]"
     )
     max_settings: PositiveInt | None = Field(default=None, description="Settings measured")
+    when_sorted: bool = Field(
+        default=False, description="End when every bin of the section 'sort' is full"
+    )
     max_failures: PositiveInt = Field(
         default=3, description="Moves (or asks) that may fail in a row"
     )
@@ -425,9 +198,15 @@ class Experiment(Section):
     analysis: Analysis | None = Field(
         default=None, description="Needed where the source gives frames or spot lists"
     )
+    pulses: PulseSection | None = Field(
+        default=None, description="Needed where the source gives sinograms"
+    )
     objective: Objective
     observables: tuple[Quantity, ...] = Field(
         default=(), description="Quantities that are recorded beside the objective"
+    )
+    sort: SortSection | None = Field(
+        default=None, description="Sorts shots into bins; without it nothing does"
     )
     join: Join = Join()
     policy: PolicySection = PolicySection()
@@ -445,16 +224,30 @@ class Experiment(Section):
         return (self.objective, *self.observables)
 
     @property
+    def worker_section(self) -> Analysis | PulseSection | None:
+        """The section that says what workers do; None where there are none."""
+        match self.source.kind:
+            case "tables":
+                return None
+            case "sinograms":
+                return self.pulses
+            case _:
+                return self.analysis
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that are read shot by shot, as kind.name, each once."""
+        quantities = self.quantities
+        conditions = [one for each in quantities for one in (*each.where, *each.zero_unless)]
+        names = [quantity.column for quantity in quantities]
+        names += [quantity.normalize_by for quantity in quantities if quantity.normalize_by]
+        if self.sort is not None:
+            names.append(self.sort.column)
+            conditions += self.sort.where
+        names += [condition.column for condition in conditions]
+        return tuple(dict.fromkeys(names))
+
+    @property
     def channels(self) -> tuple[str, ...]:
-        """Table kinds that the quantities read, in alphabetic order."""
-        columns = [
-            column
-            for quantity in self.quantities
-            for column in (
-                quantity.column,
-                quantity.normalize_by,
-                *(condition.column for condition in quantity.where),
-            )
-            if column is not None
-        ]
-        return tuple(sorted({column.split(".", 1)[0] for column in columns}))
+        """Table kinds of these columns, in alphabetic order."""
+        return tuple(sorted({column.split(".", 1)[0] for column in self.columns}))

@@ -31,6 +31,27 @@ class FramesInfo(BaseModel):
     shape: Annotated[tuple[Annotated[int, Field(gt=0, le=65_536)], ...], Field(max_length=4)]
 
 
+def sinogram_channel(number: int) -> str:
+    """Name the stream of one channel of a streaking spectrometer: the `Header.kind` of its frames.
+
+    Parameters
+    ----------
+    number : int
+        The channel, from 0.
+
+    Returns
+    -------
+    str
+        Its name.
+
+    Examples
+    --------
+    >>> sinogram_channel(7)
+    'sinogram-07'
+    """
+    return f"sinogram-{number:02d}"
+
+
 OUTSIDE_RUN = "outside"
 """`Header.run_uid` of a producer that is not part of any run: a facility's own."""
 

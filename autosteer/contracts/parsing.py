@@ -7,12 +7,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from autosteer.contracts.analysis_sections import Analysis
 from autosteer.contracts.errors import ExperimentFileError, TableError
 from autosteer.contracts.experiment import Experiment
-from autosteer.contracts.simulation import Simulation
+from autosteer.contracts.quantities import Condition
+from autosteer.contracts.simulation import SimulatedSfx, Simulation
+from autosteer.contracts.sources import SinogramSourceSection
 from autosteer.contracts.tables import table_kind
+from autosteer.contracts.xleap_simulation import SimulatedXleap
 
 Problem = tuple[str, str]
+
+# Sections whose keys depend on their key 'kind'.
+_BY_KIND = (("source",), ("simulation", "beamline"))
 
 
 def parse_experiment(data: Any, where: str) -> Experiment:
@@ -49,7 +56,12 @@ def parse_experiment(data: Any, where: str) -> Experiment:
 
 def _readable(entry: Any) -> Problem:
     """Turn one of pydantic's errors into a path and a sentence."""
-    path = ".".join(str(part) for part in entry["loc"]) or "(file)"
+    parts = tuple(entry["loc"])
+    for section in _BY_KIND:
+        # What follows is the section's kind, which is no key of the file.
+        if parts[: len(section)] == section:
+            parts = section + parts[len(section) + 1 :]
+    path = ".".join(map(str, parts)) or "(file)"
     message = entry["msg"].removeprefix("Value error, ")
     if entry["type"] == "extra_forbidden":
         message = "unknown key: check the spelling (autosteer config schema lists the keys)"
@@ -82,12 +94,16 @@ def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
                 f"no device '{interlock.device}': there are {', '.join(experiment.devices)}",
             )
     yield from _column_checks(experiment)
-    if experiment.source.kind != "tables":
-        if experiment.analysis is None:
-            yield "analysis", f"needed where source.kind is {experiment.source.kind}"
-        elif experiment.source.kind == "frames" and experiment.analysis.detector is None:
-            yield "analysis.detector", "needed where source.kind is frames"
     analysis, kind = experiment.analysis, experiment.source.kind
+    if kind != "tables" and experiment.worker_section is None:
+        section = "pulses" if kind == "sinograms" else "analysis"
+        yield section, f"needed where source.kind is {kind}"
+    if kind == "frames" and analysis is not None and analysis.detector is None:
+        yield "analysis.detector", "needed where source.kind is frames"
+    if "audit" in experiment.channels:
+        yield from _audit_checks(experiment)
+    if experiment.stop.when_sorted and experiment.sort is None:
+        yield "stop.when_sorted", "needs a section 'sort'"
     if analysis is not None and analysis.calibration is not None and kind != "frames":
         yield "analysis.calibration", f"only where source.kind is frames, not {kind}"
     yield from _source_checks(experiment)
@@ -97,6 +113,19 @@ def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
             yield f"{_quantity_path(index)}.name", f"'{name}' is the name of a knob"
     for index, name in _used_twice(names):
         yield f"{_quantity_path(index)}.name", f"'{name}' is used twice"
+
+
+def _audit_checks(experiment: Experiment) -> Iterator[Problem]:
+    """Check that there is an audit, where its columns are read."""
+    section, kind = experiment.pulses, experiment.source.kind
+    if kind != "sinograms" or section is None:
+        return
+    if section.estimator == "matched" or not section.audit_fraction:
+        yield (
+            "pulses.audit_fraction",
+            "columns of the audit are read, and nothing is audited: the matched estimator audits "
+            "others, where audit_fraction is above 0",
+        )
 
 
 def _quantity_path(index: int) -> str:
@@ -110,18 +139,23 @@ def _source_checks(experiment: Experiment) -> Iterator[Problem]:
     if experiment.simulation is not None:
         if source.kind == "spot_lists" and source.path is None:
             yield "source.path", "needed where the spot lists are simulated"
-        yield from _simulated_frames_checks(experiment, experiment.simulation)
+        yield from _simulation_checks(experiment, experiment.simulation)
         if source.producers:
             yield "source.producers", "not with a section 'simulation', which makes all tables"
     elif source.kind == "tables":
         if not source.producers:
             yield "source.producers", "needed where nothing is simulated"
-    elif experiment.analysis is not None and len(source.addresses) != experiment.analysis.workers:
-        yield (
-            "source.addresses",
-            f"{len(source.addresses)} for {experiment.analysis.workers} workers "
-            "(analysis.workers): each takes a stream of its own where nothing is simulated",
-        )
+    elif experiment.worker_section is not None:
+        workers, streams = experiment.worker_section.workers, 1
+        if source.kind == "sinograms":
+            streams = source.channels
+        if len(source.addresses) != workers * streams:
+            each = "a stream" if streams == 1 else f"{streams} streams"
+            yield (
+                "source.addresses",
+                f"{len(source.addresses)} for {workers} workers: each takes {each} of its own "
+                "where nothing is simulated",
+            )
     names = [producer.name for producer in source.producers]
     for index, name in _used_twice(names):
         yield f"source.producers.{index}.name", f"'{name}' is used twice"
@@ -130,16 +164,41 @@ def _source_checks(experiment: Experiment) -> Iterator[Problem]:
             yield f"source.producers.{index}.name", "autosteer's own workers are called 'worker-'"
 
 
-def _simulated_frames_checks(experiment: Experiment, simulation: Simulation) -> Iterator[Problem]:
-    """Check that a detector can be simulated, if there is to be one."""
-    if experiment.source.kind != "frames" or experiment.analysis is None:
-        return
-    detector = experiment.analysis.detector
+def _simulation_checks(experiment: Experiment, simulation: Simulation) -> Iterator[Problem]:
+    """Check that the simulated beamline gives what the source is said to give."""
+    beamline, source = simulation.beamline, experiment.source
+    if (beamline.kind == "xleap") != (source.kind == "sinograms"):
+        yield (
+            "simulation.beamline.kind",
+            f"'{beamline.kind}' cannot give what source.kind says, {source.kind}: xleap gives "
+            "sinograms; sfx gives frames, spot_lists and tables",
+        )
+    elif beamline.kind == "xleap":
+        if source.kind == "sinograms":
+            yield from _spectrometer_checks(source, beamline)
+    elif source.kind == "frames" and experiment.analysis is not None:
+        yield from _simulated_detector_checks(experiment.analysis, beamline)
+
+
+def _spectrometer_checks(source: SinogramSourceSection, xleap: SimulatedXleap) -> Iterator[Problem]:
+    """Check that the simulated spectrometer has the shape that is expected."""
+    simulated, expected = xleap.spectrometer, (source.channels, source.bins)
+    if (simulated.n_channels, simulated.n_bins) != expected:
+        yield (
+            "simulation.beamline.spectrometer",
+            f"has {simulated.n_channels} channels of {simulated.n_bins} bins, the source "
+            f"{source.channels} of {source.bins}",
+        )
+
+
+def _simulated_detector_checks(analysis: Analysis, beamline: SimulatedSfx) -> Iterator[Problem]:
+    """Check that the detector can be simulated, if there is one."""
+    detector = analysis.detector
     if detector is None:
         return
     if detector.wavelength_angstrom is None:
         yield "analysis.detector.wavelength_angstrom", "needed where frames are simulated"
-    error_mm = simulation.beamline.detector.distance_error_mm
+    error_mm = beamline.detector.distance_error_mm
     if not detector.distance_mm + error_mm > 0:
         yield (
             "simulation.beamline.detector.distance_error_mm",
@@ -153,31 +212,41 @@ def _used_twice(names: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _column_checks(experiment: Experiment) -> Iterator[Problem]:
-    """Check that every column that a quantity names exists in its kind."""
+    """Check that every column that is named exists in its kind."""
+    for where, column in _named_columns(experiment):
+        kind_name, dot, column_name = column.partition(".")
+        if not dot:
+            yield where, f"'{column}' must be written kind.column, as in indexing.hit"
+            continue
+        try:
+            kind = table_kind(kind_name)
+        except TableError as error:
+            yield where, str(error)
+            continue
+        if kind.rows != "shot":
+            yield where, f"'{kind_name}' has several rows per shot: it cannot be joined"
+        elif column_name not in kind.value_columns:
+            yield (
+                where,
+                f"'{kind_name}' has no column '{column_name}': "
+                f"it has {', '.join(kind.value_columns)}",
+            )
+
+
+def _named_columns(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """List the columns that the file names, with the path of each."""
     for index, quantity in enumerate(experiment.quantities):
         path = _quantity_path(index)
-        columns = [(f"{path}.column", quantity.column)]
+        yield f"{path}.column", quantity.column
         if quantity.normalize_by is not None:
-            columns.append((f"{path}.normalize_by", quantity.normalize_by))
-        columns += [
-            (f"{path}.where.{number}.column", condition.column)
-            for number, condition in enumerate(quantity.where)
-        ]
-        for where, column in columns:
-            kind_name, dot, column_name = column.partition(".")
-            if not dot:
-                yield where, f"'{column}' must be written kind.column, as in indexing.hit"
-                continue
-            try:
-                kind = table_kind(kind_name)
-            except TableError as error:
-                yield where, str(error)
-                continue
-            if kind.rows != "shot":
-                yield where, f"'{kind_name}' has several rows per shot: it cannot be joined"
-            elif column_name not in kind.value_columns:
-                yield (
-                    where,
-                    f"'{kind_name}' has no column '{column_name}': "
-                    f"it has {', '.join(kind.value_columns)}",
-                )
+            yield f"{path}.normalize_by", quantity.normalize_by
+        yield from _condition_columns(f"{path}.where", quantity.where)
+        yield from _condition_columns(f"{path}.zero_unless", quantity.zero_unless)
+    if experiment.sort is not None:
+        yield "sort.column", experiment.sort.column
+        yield from _condition_columns("sort.where", experiment.sort.where)
+
+
+def _condition_columns(path: str, conditions: Sequence[Condition]) -> Iterator[tuple[str, str]]:
+    for number, condition in enumerate(conditions):
+        yield f"{path}.{number}.column", condition.column

@@ -65,6 +65,15 @@ class SimulatedMrco(BaseModel):
         default=0.0, description="RMS of the error of an electron's time of flight [bins]"
     )
     dead_channels: tuple[int, ...] = Field(default=(), description="Channels that count nothing")
+    center_wander_bins: NonNegativeFloat = Field(
+        default=0.0, description="RMS of a slow wander of the lines' mean energy [bins]"
+    )
+    kick_wander_bins: NonNegativeFloat = Field(
+        default=0.0, description="RMS of a slow wander of the mean streaking amplitude [bins]"
+    )
+    wander_pulses: PositiveFloat = Field(
+        default=30_000.0, description="Pulses over which these wander"
+    )
     gain_spread: NonNegativeFloat = Field(
         default=0.0, lt=0.5, description="RMS error of the channels' efficiencies, always the same"
     )

@@ -1,8 +1,8 @@
-"""The experiment file's section ``simulation``: simulated motors, beam, jet and crystals."""
+"""The experiment file's section ``simulation``: simulated motors, and the beamline about them."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,8 @@ from pydantic import (
     PositiveInt,
     model_validator,
 )
+
+from autosteer.contracts.xleap_simulation import SimulatedXleap
 
 
 class _Section(BaseModel):
@@ -148,20 +150,25 @@ class SimulatedSfx(_Section):
         default=0.05, description="Result tables without pixels: exposure to result [s]"
     )
 
+    @property
+    def motors(self) -> dict[str, str]:
+        """Motors by the path of the key that names them."""
+        named = {"jet.across": self.jet.across}
+        return named if self.jet.along is None else {**named, "jet.along": self.jet.along}
+
 
 class Simulation(_Section):
     """Everything simulated that a run starts."""
 
     ioc: SimulatedIoc
-    beamline: SimulatedSfx
+    beamline: Annotated[SimulatedSfx | SimulatedXleap, Field(discriminator="kind")]
 
     @model_validator(mode="after")
     def _motors_exist(self) -> Self:
-        for role in ("across", "along"):
-            name = getattr(self.beamline.jet, role)
-            if name is not None and name not in self.ioc.motors:
+        for path, name in self.beamline.motors.items():
+            if name not in self.ioc.motors:
                 raise ValueError(
-                    f"beamline.jet.{role}: no motor '{name}' in ioc.motors "
+                    f"beamline.{path}: no motor '{name}' in ioc.motors "
                     f"({', '.join(self.ioc.motors)})"
                 )
         return self

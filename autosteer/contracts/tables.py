@@ -184,8 +184,24 @@ PULSE = shot_kind(
         column("delay_as", _F4, "as", "delay between two sub-spikes"),
         column("goodness", _F4, "1", "goodness of fit"),
         column("ambiguous", _BOOL, "1", "two explanations compete"),
+        column("abstained", pa.uint8(), "1", "why nothing is said; 0 where something is"),
+        column("two_spike_corrected", _F4, "1", "two sub-spikes, 1 or 0, corrected for miscounts"),
+        column("result_latency_s", _F4, "s", "exposure to the result leaving the worker"),
     ],
 )
+
+AUDIT = shot_kind(
+    "audit",
+    [
+        column("n_spikes", _U4, "1", "sub-spikes as the matched estimator counts them"),
+        column("same_count", _BOOL, "1", "the pulse's own estimator counts as many"),
+        column("delta_phase_rad", _F4, "rad", "phase between two sub-spikes, matched"),
+        column("delta_phase_sigma_rad", _F4, "rad", "standard deviation of that phase"),
+        column("deviation", _F4, "1", "difference of the phases in their standard deviations"),
+        column("disagrees", _BOOL, "1", "that difference is beyond 5 standard deviations"),
+    ],
+)
+"""The few shots that a second estimator has looked at; the others have no row."""
 
 MACHINE = shot_kind(
     "machine",
@@ -325,7 +341,7 @@ def table_kinds() -> tuple[TableKind, ...]:
     return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))
 
 
-for _kind in (INDEXING, QUALITY, PULSE, MACHINE, SPOTS, LATTICES, CALIBRATION):
+for _kind in (INDEXING, QUALITY, PULSE, AUDIT, MACHINE, SPOTS, LATTICES, CALIBRATION):
     register_table_kind(_kind)
 
 

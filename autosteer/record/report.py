@@ -136,7 +136,7 @@ def _headline(experiment: Experiment, summary: Mapping[str, Any]) -> list[tuple[
     return [
         ("shots", f"{summary['frames_analysed']} analysed of {summary['frames_sent']} sent"),
         ("rate", f"{summary['rate_hz']:.1f} Hz"),
-        ("hits, indexed", f"{summary['frames_hit']}, {summary['frames_indexed']}"),
+        *_analysis(experiment, summary),
         (
             objective,
             f"{_show(summary['objective_first'])} at the start, "
@@ -164,6 +164,30 @@ def _headline(experiment: Experiment, summary: Mapping[str, Any]) -> list[tuple[
             f"p99 {_show(summary['decision_latency_p99_s'])} s",
         ),
     ]
+
+
+def _analysis(experiment: Experiment, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say what the analysed shots have shown, and how they were sorted."""
+    if experiment.source.kind == "sinograms":
+        rows = [
+            (
+                "pairs, abstained",
+                f"{summary['pulses_paired']}, {summary['pulses_abstained']}",
+            ),
+            (
+                "audited phases",
+                f"{summary['phases_audited']}, of which {summary['phases_disagreed']} disagree",
+            ),
+        ]
+    else:
+        rows = [("hits, indexed", f"{summary['frames_hit']}, {summary['frames_indexed']}")]
+    if summary.get("bins") and experiment.sort is not None:
+        bins = (
+            f"{one['low']:g} to {one['high']:g}: {one['sorted']} of {one['quota']}"
+            for one in summary["bins"]
+        )
+        rows.append((f"sorted by {experiment.sort.column}", ", ".join(bins)))
+    return rows
 
 
 def _show(value: float | None) -> str:

@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from autosteer.contracts import RecordingError
+from autosteer.steering.sorting import SortedShots
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class RunDirectory:
     def messages(self) -> Path:
         """What was announced to people, one a line."""
         return self.path / "messages.jsonl"
+
+    @property
+    def sorted_shots(self) -> Path:
+        """Which shots were sorted into which bin."""
+        return self.path / "sorted_shots.parquet"
 
     @property
     def tables(self) -> Path:
@@ -158,3 +167,17 @@ def write_json(path: Path, content: Any) -> None:
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)
+
+
+def write_sorted_shots(path: Path, shots: SortedShots) -> None:
+    """Write which shots were sorted into which bin.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet file, with the columns ``pulse_id``, ``bin`` and ``value``.
+    shots : SortedShots
+        The shots.
+    """
+    columns = {"pulse_id": shots.pulse_id, "bin": shots.bin, "value": shots.value}
+    pq.write_table(pa.table(columns), path)

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,12 @@ import yaml
 
 from autosteer.contracts import Experiment
 from autosteer.devices.channel_access import simulated_channel_access
-from autosteer.record.run_directory import RunDirectory, make_run_directory, write_json
+from autosteer.record.run_directory import (
+    RunDirectory,
+    make_run_directory,
+    write_json,
+    write_sorted_shots,
+)
 from autosteer.service.child import configure_logging
 from autosteer.service.equipment import Prompt, Resolve, make_agent
 from autosteer.service.recorders import RunRecorders
@@ -132,6 +137,9 @@ class Session:
         children = {name: child.counters for name, child in supervisor.children.items()}
         summary = summarize(str(run.path), self.experiment, agent, finish, children, self.usage)
         write_json(run.summary, summary.model_dump(mode="json"))
+        sorter = agent.controller.observer.sorter
+        if sorter is not None:
+            write_sorted_shots(run.sorted_shots, sorter.shots)
         return summary
 
     def _write_start(self, run: RunDirectory) -> None:
@@ -188,9 +196,20 @@ class Session:
     def _producers(self) -> list[str]:
         """List who sends tables in this run: the simulated source, and each worker."""
         names = ["source"] if self.experiment.simulation is not None else []
-        if self.experiment.source.kind != "tables" and self.experiment.analysis is not None:
-            names += [f"worker-{number}" for number in range(self.experiment.analysis.workers)]
+        if self.experiment.worker_section is not None:
+            names += [f"worker-{n}" for n in range(self.experiment.worker_section.workers)]
         return names
+
+    def _outside_streams(self, addresses: Sequence[str]) -> dict[str, list[str]]:
+        """Deal the addresses of somebody else's streams out to the workers."""
+        section = self.experiment.worker_section
+        if section is None:
+            return {}
+        each = len(addresses) // section.workers
+        return {
+            f"worker-{n}": list(addresses[n * each : (n + 1) * each])
+            for n in range(section.workers)
+        }
 
     async def _start_recorder(
         self, run: RunDirectory, supervisor: Supervisor, producers: list[str]
@@ -231,20 +250,20 @@ class Session:
                 *("--directory", str(run.simulation if name == "source" else run.logs)),
             ]
 
-        streams: dict[str, str] = {}
+        streams: dict[str, list[str]] = {}
         if self.experiment.simulation is not None:
             self._display.progress("starting the simulated beamline and the analysis")
             child = Child("source", ["source", file, *options("source")])
             streams = (await supervisor.start(child))["frames"]
         elif source.kind != "tables":
             self._display.progress("starting the analysis")
-            streams = {f"worker-{n}": address for n, address in enumerate(source.addresses)}
+            streams = self._outside_streams(source.addresses)
         outside = self.experiment.simulation is None
 
         def arguments(name: str, _: Mapping[str, Any]) -> list[str]:
             since = ["--outside-since", str(self._went_ns)] if outside else []
-            command = ["worker", file, "--name", name, "--frames", streams[name]]
-            return [*command, *options(name), *since]
+            frames = [word for address in streams[name] for word in ("--frames", address)]
+            return ["worker", file, "--name", name, *frames, *options(name), *since]
 
         workers = [
             supervisor.start(Child(name, arguments(name, {}), partial(arguments, name)))

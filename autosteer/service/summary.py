@@ -17,6 +17,18 @@ from autosteer.steering.events import Finish
 from autosteer.stream import StreamCounters
 
 
+class SortedBin(BaseModel):
+    """A bin of shots, and how full it became."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: float
+    high: float
+    sorted: int = Field(description="Shots sorted into it")
+    offered: int = Field(description="Shots that would have fitted, had there been no quota")
+    quota: int
+
+
 class RunSummary(BaseModel):
     """What a run has done, in numbers."""
 
@@ -33,6 +45,11 @@ class RunSummary(BaseModel):
     frames_analysed: int = Field(description="Shots that came back analysed")
     frames_hit: int = Field(description="Analysed shots that were hits")
     frames_indexed: int = Field(description="Analysed shots with a lattice")
+    pulses_paired: int = Field(description="Analysed pulses with two sub-spikes")
+    pulses_abstained: int = Field(description="Analysed pulses of which nothing can be said")
+    phases_audited: int = Field(description="Phases that a second estimator has measured as well")
+    phases_disagreed: int = Field(description="Those of them that disagree")
+    bins: list[SortedBin] = Field(description="Bins that shots were sorted into")
     rate_hz: float = Field(description="Analysed shots per second after the first")
     latency_p50_s: float | None = Field(description="Result latency: exposure to accumulator [s]")
     latency_p99_s: float | None
@@ -112,6 +129,11 @@ def summarize(
         frames_analysed=analysed,
         frames_hit=observer.shots.hits,
         frames_indexed=observer.shots.indexed,
+        pulses_paired=observer.shots.pairs,
+        pulses_abstained=observer.shots.abstained,
+        phases_audited=observer.shots.audited,
+        phases_disagreed=observer.shots.disagreed,
+        bins=[SortedBin(**asdict(one)) for one in observer.sorter.bins] if observer.sorter else [],
         rate_hz=observer.shots.rate_hz,
         latency_p50_s=_number(observer.latency.quantile(0.5)),
         latency_p99_s=_number(observer.latency.quantile(0.99)),

@@ -284,6 +284,8 @@ class Controller:
             self._end(ok=True, reason=f"{stop.duration_s:g} s have passed", planned=True)
         elif stop.max_settings is not None and self.settings.opened > stop.max_settings:
             self._end(ok=True, reason=f"{stop.max_settings} settings are measured", planned=True)
+        elif stop.when_sorted and self.observer.sorter is not None and self.observer.sorter.full:
+            self._end(ok=True, reason="every bin has its quota of shots", planned=True)
         elif self.observer.stream_ended:
             self._end(ok=True, reason="the stream has ended", planned=True)
 

@@ -21,6 +21,7 @@ from autosteer.steering.latency import LatencyHistogram
 from autosteer.steering.pulse_clock import PulseClock
 from autosteer.steering.readback import ReadbackHistory
 from autosteer.steering.settings import Setting
+from autosteer.steering.sorting import ShotSorter
 from autosteer.stream import Channel, JoinCounters, JoinedShots, RingJoin, concatenate_shots
 
 # A readback that was posted before a shot has reached us this long after it.
@@ -38,6 +39,10 @@ class ShotCounters:
     ----------
     analysed, hits, indexed : int
         Rows of the objective's table kind; how many of them were hits and indexed.
+    pairs, abstained : int
+        Pulses with two sub-spikes, and pulses of which nothing can be said.
+    audited, disagreed : int
+        Phases that a second estimator has measured as well, and those of them that disagree.
     folded : int
         Shots that were taken into a setting.
     outside : int
@@ -49,6 +54,10 @@ class ShotCounters:
     analysed: int = 0
     hits: int = 0
     indexed: int = 0
+    pairs: int = 0
+    abstained: int = 0
+    audited: int = 0
+    disagreed: int = 0
     folded: int = 0
     outside: int = 0
     t_first_ns: int = 0
@@ -87,6 +96,7 @@ class Observer:
         self._waiting: list[JoinedShots] = []
         self.latency = LatencyHistogram()
         self.shots = ShotCounters()
+        self.sorter = None if experiment.sort is None else ShotSorter(experiment.sort)
         self.t_first_shot_ns = 0
         self.t_newest_shot_ns = 0
         self.t_processed_ns = 0
@@ -116,9 +126,22 @@ class Observer:
             counters.t_first_ns = counters.t_first_ns or now_ns
             counters.t_last_ns = now_ns
             counters.analysed += batch.num_rows
-            if event.kind == "indexing":
-                counters.hits += _count_true(batch, "hit")
-                counters.indexed += _count_true(batch, "indexed")
+        self._tally(event.kind, batch)
+
+    def _tally(self, kind: str, batch: pa.RecordBatch) -> None:
+        """Count what people want to see of a table."""
+        counters = self.shots
+        if kind == "indexing":
+            counters.hits += batch.column("hit").true_count
+            counters.indexed += batch.column("indexed").true_count
+        elif kind == "pulse":
+            numbers = batch.column("n_spikes")
+            counters.abstained += numbers.null_count
+            counters.pairs += int(np.count_nonzero(numbers.fill_null(0).to_numpy() == 2))
+        elif kind == "audit":
+            disagrees = batch.column("disagrees")
+            counters.audited += len(disagrees) - disagrees.null_count
+            counters.disagreed += disagrees.true_count
 
     def take_heartbeat(self, event: Heartbeat, now_ns: int) -> None:
         """Take a heartbeat in.
@@ -183,6 +206,8 @@ class Observer:
         """
         shots = self._join.emit(now_ns)
         if len(shots):
+            if self.sorter is not None:
+                self.sorter.take(shots)
             self._waiting.append(shots)
             self._clock.update(shots.pulse_id, shots.timestamp_ns)
             self.t_first_shot_ns = self.t_first_shot_ns or int(shots.timestamp_ns[0])
@@ -250,18 +275,9 @@ class Observer:
 
 
 def _channels(experiment: Experiment) -> list[Channel]:
-    """List the channels of the join, with the columns that some quantity reads."""
+    """List the channels of the join, with the columns that are read."""
     columns: dict[str, list[str]] = {kind: [] for kind in experiment.channels}
-    for quantity in experiment.quantities:
-        names = [quantity.column, quantity.normalize_by]
-        names += [condition.column for condition in quantity.where]
-        for name in filter(None, names):
-            kind, column = name.split(".", 1)
-            if column not in columns[kind]:
-                columns[kind].append(column)
+    for name in experiment.columns:
+        kind, column = name.split(".", 1)
+        columns[kind].append(column)
     return [Channel(kind, tuple(names)) for kind, names in columns.items()]
-
-
-def _count_true(batch: pa.RecordBatch, name: str) -> int:
-    """Count the true values of a boolean column; null is not true."""
-    return int(batch.column(name).true_count)

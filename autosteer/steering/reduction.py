@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.contracts import Estimate, Quantity
-from autosteer.contracts.experiment import Condition
+from autosteer.contracts.quantities import Condition
 from autosteer.stream import JoinedShots
 
 Float = NDArray[np.float64]
@@ -20,8 +21,28 @@ _MIN_GROUPS = 16
 _CORRELATED_RATIO = 2.2
 
 
-def _satisfied(condition: Condition, shots: JoinedShots) -> Bool:
-    """Tell for which shots a condition holds; a missing value fails it."""
+def satisfied(conditions: Iterable[Condition], shots: JoinedShots) -> Bool:
+    """Tell for which shots all conditions hold; a missing value fails one.
+
+    Parameters
+    ----------
+    conditions : iterable of Condition
+        The conditions.
+    shots : JoinedShots
+        Shots with their columns.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True where all hold.
+    """
+    holds = np.ones(len(shots), np.bool_)
+    for condition in conditions:
+        holds &= _holds(condition, shots)
+    return holds
+
+
+def _holds(condition: Condition, shots: JoinedShots) -> Bool:
     values = shots.columns[condition.column]
     holds = ~np.isnan(values)
     if condition.above is not None:
@@ -40,7 +61,8 @@ class Reduction:
     is normalised. The variance of R comes from the residuals :math:`y - R x` (delta method [1]_);
     where groups of successive shots vary more than independent shots would, the shots are
     correlated and the variance between groups counts instead (batch means [2]_). A fraction has
-    the variance of its Jeffreys posterior [3]_ at least, so that 0 of 60 is not known exactly.
+    the variance of its Jeffreys posterior [3]_ at least, so that 0 of 60 is not known exactly; its
+    values may lie a little off zero and one where they are corrected for wrong counts.
 
     Parameters
     ----------
@@ -78,8 +100,9 @@ class Reduction:
         if self._quantity.normalize_by is not None:
             x = shots.columns[self._quantity.normalize_by]
         valid = ~(np.isnan(y) | np.isnan(x))
-        for condition in self._quantity.where:
-            valid &= _satisfied(condition, shots)
+        valid &= satisfied(self._quantity.where, shots)
+        if self._quantity.zero_unless:
+            y = np.where(satisfied(self._quantity.zero_unless, shots), y, 0.0)
         if not valid.any():
             return
         y, x = y[valid], x[valid]
@@ -119,14 +142,19 @@ class Reduction:
         variance = squares / max(n - 1, 1) * n / sum_x**2
         correlated = self._variance_between_groups(ratio)
         if is_fraction:
-            variance = (sum_y + 0.5) * (n - sum_y + 0.5) / ((n + 1) ** 2 * (n + 2))
+            successes = min(max(sum_y, 0.0), n)
+            ratio = successes / n
+            jeffreys = (successes + 0.5) * (n - successes + 0.5) / ((n + 1) ** 2 * (n + 2))
+            # Values that stand for corrected zeros and ones spread more than these would.
+            corrected = sum_yy != sum_y
+            variance = max(jeffreys, variance) if corrected else jeffreys
         if correlated is not None and correlated > _CORRELATED_RATIO * variance:
             variance = correlated
         return Estimate(
             mean=ratio,
             sem=math.sqrt(variance),
             n=n,
-            n_success=round(sum_y) if is_fraction else None,
+            n_success=round(n * ratio) if is_fraction else None,
         )
 
     def _variance_between_groups(self, ratio: float) -> float | None:

@@ -19,7 +19,12 @@ from autosteer.analysis.calibration import (
 )
 from autosteer.analysis.spot_positions import SpotPositions
 from autosteer.contracts import AnalysisError, FrameError, check_schema, table_kind
-from autosteer.contracts.experiment import Analysis, DetectorSection, FinderSection, IndexerSection
+from autosteer.contracts.analysis_sections import (
+    Analysis,
+    DetectorSection,
+    FinderSection,
+    IndexerSection,
+)
 from autosteer.physics import Detector
 from tests.analysis.simulated_frames import add_spots, as_counts, blank_frames
 from tests.analysis.simulated_spots import (

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from autosteer.analysis.detectors import frame_shape_of, geometry_of, read_mask
 from autosteer.contracts import AnalysisError
-from autosteer.contracts.experiment import DetectorSection
+from autosteer.contracts.analysis_sections import DetectorSection
 from tests.analysis.geometries import (
     SATURATION,
     SIZES,

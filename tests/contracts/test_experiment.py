@@ -24,6 +24,7 @@ def problems(**changes: Any) -> dict[str, str]:
 
 
 PRODUCER = "source.producers.1.name"
+SINOGRAMS = {"kind": "sinograms", "rate_hz": 1000}
 
 
 def outside(*names: str) -> dict[str, Any]:
@@ -115,6 +116,41 @@ def frames(**changes: Any) -> dict[str, Any]:
             frames() | {"simulation__beamline__detector": {"distance_error_mm": -80}},
             "simulation.beamline.detector.distance_error_mm",
             "-80 puts the detector, 80 mm away, behind the sample",
+        ),
+        ({"source": SINOGRAMS}, "pulses", "needed where source.kind is sinograms"),
+        (
+            {"source": SINOGRAMS, "pulses": {}},
+            "simulation.beamline.kind",
+            "'sfx' cannot give what source.kind says, sinograms",
+        ),
+        (
+            {"simulation": None, "source": SINOGRAMS, "pulses": {"workers": 2}},
+            "source.addresses",
+            "0 for 2 workers: each takes 16 streams of its own",
+        ),
+        ({"source__rate": 100}, "source.rate", "unknown key"),
+        ({"simulation__beamline__jet__acros": "X"}, "simulation.beamline.jet.acros", "unknown key"),
+        ({"simulation__beamline__kind": "jet"}, "simulation.beamline", "'sfx', 'xleap'"),
+        ({"stop__when_sorted": True}, "stop.when_sorted", "needs a section 'sort'"),
+        (
+            {"sort": {"column": "pulse.delay", "edges": [0, 1], "quota": 1}},
+            "sort.column",
+            "'pulse' has no column 'delay'",
+        ),
+        (
+            {"objective__zero_unless": [{"column": "pulse.lag", "above": 1}]},
+            "objective.zero_unless.0.column",
+            "'pulse' has no column 'lag'",
+        ),
+        (
+            {
+                "objective__column": "audit.disagrees",
+                "simulation": None,
+                "source": SINOGRAMS,
+                "pulses": {"estimator": "matched"},
+            },
+            "pulses.audit_fraction",
+            "nothing is audited",
         ),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autosteer.contracts.experiment import DetectorSection
+from autosteer.contracts.analysis_sections import DetectorSection
 from autosteer.contracts.simulation import SimulatedJet, SimulatedSfx
 
 

@@ -172,3 +172,19 @@ def test_wrong_requests_are_named() -> None:
 def test_the_law_is_that_of_the_settings() -> None:
     assert MrcoSimulator("upstream-main").law.line_half_width_bins == 4
     assert MrcoSimulator().law.n_window == SinogramLaw().n_window == 6
+
+
+def test_center_and_kick_can_wander() -> None:
+    first, last = pulses(4000), pulses(4000, first=10**9)
+    still, wandering = (
+        MrcoSimulator(config, seed=4)
+        for config in (changed(), changed(kick_wander_bins=10.0, center_wander_bins=20.0))
+    )
+    for when in (first, last):
+        one, other = (simulator.random_spikes(when, 1) for simulator in (still, wandering))
+        shift = other.kick_bins - one.kick_bins
+        assert shift.std() < 2
+        assert np.abs(np.diff(shift)).max() < 0.01
+        center = (other.center_bins - one.center_bins)[:, 0]
+        assert np.abs(np.diff(center)).max() < 0.02
+    assert abs(shift.mean()) > 0.01

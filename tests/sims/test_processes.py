@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autosteer.sims._processes import OrnsteinUhlenbeck, RandomTelegraph
+from autosteer.sims._processes import OrnsteinUhlenbeck, RandomTelegraph, SlowWander
 
 
 def wander(rms: float = 3.0, correlation_time_s: float = 5.0) -> OrnsteinUhlenbeck:
@@ -63,3 +63,17 @@ def test_without_a_rate_nothing_clogs() -> None:
     never = clogs(rate_per_s=0.0)
     assert not never.is_on(np.linspace(0, 1e9, 100)).any()
     assert never.longest_s == np.inf
+
+
+def test_a_slow_wander_has_its_rms_and_length_at_any_pulse() -> None:
+    values = []
+    for seed in range(60):
+        one = SlowWander(2.0, 1000.0, seed, "test")
+        pulses = np.uint64(10**15) + np.arange(0, 100_000, 50, dtype=np.uint64)
+        here = one.at(pulses)
+        values.append(here)
+        # Within a twentieth of its shortest length it hardly moves.
+        assert np.abs(np.diff(here)).max() < 0.5
+        np.testing.assert_array_equal(here[7:9], one.at(pulses[7:9]))
+    assert np.std(values) == pytest.approx(2.0, rel=0.1)
+    assert not SlowWander(0.0, 1000.0, 1, "test").at(pulses).any()

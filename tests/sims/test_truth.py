@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autosteer.sims import JetBeamline, ShotTruth, TruthLog, read_truth
+from autosteer.sims import JET_TRUTH, JetBeamline, ShotTruth, TruthLog, read_truth
 from tests.sims.beamlines import sfx
 
 BATCHES = (5, 1, 7)
@@ -24,7 +24,7 @@ def shots(first: int, count: int) -> ShotTruth:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("truth") / "whole.arrows"
-    with TruthLog(path) as log:
+    with TruthLog(path, JET_TRUTH) as log:
         first = 0
         for count in BATCHES:
             log.append(shots(first, count), np.arange(first, first + count) * 10)
@@ -62,7 +62,7 @@ def test_whole_batches_survive_a_cut_anywhere(
 
 def test_batches_are_on_disk_before_the_log_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "open.arrows"
-    log = TruthLog(path)
+    log = TruthLog(path, JET_TRUTH)
     log.append(shots(0, 4), np.arange(4))
     read = read_truth(path)
     assert len(read) == 4
@@ -73,13 +73,13 @@ def test_batches_are_on_disk_before_the_log_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_log_without_shots_is_empty(tmp_path: Path) -> None:
-    TruthLog(tmp_path / "empty.arrows").close()
+    TruthLog(tmp_path / "empty.arrows", JET_TRUTH).close()
     assert len(read_truth(tmp_path / "empty.arrows")) == 0
 
 
 def test_times_must_fit_the_shots(tmp_path: Path) -> None:
     with (
-        TruthLog(tmp_path / "log.arrows") as log,
+        TruthLog(tmp_path / "log.arrows", JET_TRUTH) as log,
         pytest.raises(ValueError, match="4 shots with timestamps"),
     ):
         log.append(shots(0, 4), np.arange(3))

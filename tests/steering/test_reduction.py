@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from autosteer.contracts import Estimate, Quantity
+from autosteer.contracts.quantities import Condition
 from autosteer.steering.reduction import Reduction
 from autosteer.stream import JoinedShots
 
@@ -142,3 +143,27 @@ def test_conditions_choose_the_shots_and_a_missing_value_fails_them(
     })
     estimate = reduce(quantity, [1, 1, 1, 1], [0.2, 0.8, 1.0, math.nan])
     assert estimate.n == kept
+
+
+def test_shots_that_fail_a_condition_enter_as_zero() -> None:
+    inside = Condition(column="machine.beam_intensity", above=1, below=2)
+    quantity = Quantity(
+        name="pairs", column="indexing.hit", reduce="fraction", zero_unless=(inside,)
+    )
+    estimate = reduce(quantity, [1, 1, 0, math.nan, 1], intensity=[1.5, 2.5, 1.5, 1.5, math.nan])
+    assert (estimate.n, estimate.n_success) == (4, 1)
+
+
+def test_corrected_fractions_have_the_spread_of_their_values() -> None:
+    # Of 1000 shots 400 are called right: each stands for 1.25 of the true ones.
+    values = np.random.default_rng(1).permutation(np.repeat([1.25, 0.0], [400, 600]))
+    estimate = reduce(FRACTION, values)
+    assert estimate.mean == pytest.approx(0.5)
+    assert estimate.sem == pytest.approx(1.25 * math.sqrt(0.4 * 0.6 / 1000), rel=0.01)
+
+
+def test_a_corrected_fraction_stays_one() -> None:
+    assert reduce(FRACTION, [-0.02] * 50).mean == 0
+    assert reduce(FRACTION, [1.03] * 50).mean == 1
+    # Even then it is not known exactly.
+    assert reduce(FRACTION, [-0.02] * 50).sem > 0.005

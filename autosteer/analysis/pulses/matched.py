@@ -103,6 +103,17 @@ class MatchedEstimator:
         self._device = usable_device(device)
         self.model = StreakModel(calibration, self._device)
         self._search = LineSearch(self.model, calibration)
+        self._needed = np.array(calibration.efficiencies) > 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Channels and bins of the sinograms that it takes."""
+        return self.calibration.expected_shape
+
+    @property
+    def confusion(self) -> NDArray[np.float64]:
+        """How it counts, shape (5, 5): no miscounts are known beforehand."""
+        return np.eye(N_CLASSES)
 
     def characterize(self, sinograms: NDArray[Any]) -> PulseResult:
         """Characterise pulses.
@@ -122,7 +133,7 @@ class MatchedEstimator:
         AnalysisError
             If the sinograms have another shape than those of the calibration.
         """
-        counts, abstained = checked_sinograms(sinograms, self.calibration.expected_shape)
+        counts, abstained = checked_sinograms(sinograms, self.shape, self._needed)
         n = len(counts)
         values = np.full((n, N_CLASSES), -np.inf)
         columns = np.full((4, n), np.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,11 +30,13 @@ class Abstained(enum.IntEnum):
     EMPTY = 1
     """No electron was counted."""
     NOT_A_NUMBER = 2
-    """A count is NaN or infinite."""
+    """A count is NaN."""
     NEGATIVE = 3
     """A count is negative."""
     SATURATED = 4
-    """A count is the largest that its type can hold."""
+    """A count is the largest that its type can hold, or infinite."""
+    INCOMPLETE = 5
+    """A channel has not come: all its counts are NaN."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +80,34 @@ class PulseResult:
     def __len__(self) -> int:
         return len(self.n_spikes)
 
+    def select(self, shots: NDArray[np.intp] | Bool | slice) -> PulseResult:
+        """Keep some shots.
+
+        Parameters
+        ----------
+        shots : ndarray of int or bool, or slice
+            Which ones.
+
+        Returns
+        -------
+        PulseResult
+            These, in the order given.
+        """
+        return PulseResult(*(getattr(self, field.name)[shots] for field in fields(self)))
+
 
 class PulseEstimator(Protocol):
     """Anything that characterises pulses from their sinograms."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Channels and bins of the sinograms that it takes."""
+        ...
+
+    @property
+    def confusion(self) -> Float:
+        """How it counts on the average, shape (5, 5): shares of what it calls each true number."""
+        ...
 
     def characterize(self, sinograms: NDArray[Any]) -> PulseResult:
         """Characterise pulses.
@@ -146,7 +173,7 @@ def make_result(
 
 
 def checked_sinograms(
-    sinograms: NDArray[Any], shape: tuple[int, int]
+    sinograms: NDArray[Any], shape: tuple[int, int], needed: Bool | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Check sinograms, and say for which of them nothing can be said.
 
@@ -156,6 +183,8 @@ def checked_sinograms(
         Counts of an integer or floating-point type.
     shape : (int, int)
         Channels and bins that an estimator takes.
+    needed : ndarray of bool, shape (n_channels,), optional
+        Channels that it looks at, all by default; what the others hold does not count.
 
     Returns
     -------
@@ -178,6 +207,9 @@ def checked_sinograms(
     if given.dtype.kind not in "iuf":
         raise AnalysisError(f"sinograms have the type {given.dtype}: it must be one of numbers")
     counts = given.astype(np.float32)
+    if needed is not None and not needed.all():
+        counts[:, ~needed] = 0
+        given = given[:, needed]
     flat = counts.reshape(len(counts), shape[0] * shape[1])
     abstained = np.zeros(len(counts), dtype=np.uint8)
     if given.dtype.kind in "iu":
@@ -186,6 +218,10 @@ def checked_sinograms(
         abstained[saturated] = Abstained.SATURATED
     abstained[flat.max(axis=1, initial=0) <= 0] = Abstained.EMPTY
     abstained[flat.min(axis=1, initial=0) < 0] = Abstained.NEGATIVE
-    abstained[~np.isfinite(flat).all(axis=1)] = Abstained.NOT_A_NUMBER
+    if given.dtype.kind == "f":
+        missing: Bool = np.isnan(counts)
+        abstained[np.isinf(flat).any(axis=1)] = Abstained.SATURATED
+        abstained[np.any(missing, axis=(1, 2))] = Abstained.NOT_A_NUMBER
+        abstained[np.any(np.all(missing, axis=2), axis=1)] = Abstained.INCOMPLETE
     counts[abstained != Abstained.NO] = 0
     return counts, abstained
