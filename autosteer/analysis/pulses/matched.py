@@ -38,6 +38,10 @@ _SHOTS_TOGETHER = 64
 _SURE = 0.95
 # A line that is worth less than this may be there in the place of others.
 _DOUBTFUL_GAIN = 150.0
+# A line of a pair that is worth less than this may be a wrong one.
+_WEAK_GAIN = 80.0
+# Another pair of lines that is less likely by no more than this factor's logarithm competes.
+_COMPETES = 4.0
 # A first line is looked for among many more than a further one, of which the kick is known.
 _FIRST_LINE_EXTRA = 14.0
 
@@ -136,7 +140,7 @@ class MatchedEstimator:
         counts, abstained = checked_sinograms(sinograms, self.shape, self._needed)
         n = len(counts)
         values = np.full((n, N_CLASSES), -np.inf)
-        columns = np.full((4, n), np.nan)
+        columns = np.full((5, n), np.nan)
         with torch.inference_mode():
             for start in range(0, n, _SHOTS_TOGETHER):
                 some = slice(start, start + _SHOTS_TOGETHER)
@@ -146,8 +150,8 @@ class MatchedEstimator:
         priced = values - np.cumsum(self._prices)
         shifted = np.exp(priced - priced.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-        ambiguous = probabilities.max(axis=1, initial=0) < _SURE
-        phase, delta_phase, sigma, goodness = columns
+        phase, delta_phase, sigma, goodness, competing = columns
+        ambiguous = (probabilities.max(axis=1, initial=0) < _SURE) | (competing == 1)
         return make_result(
             probabilities, phase, delta_phase, sigma, goodness, ambiguous, abstained,
             self._wavelength_um,
@@ -179,10 +183,15 @@ class MatchedEstimator:
 
     def _characterize(self, counts: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
         """Characterise some shots."""
-        values, explained = self._explain(counts.double())
-        columns = values.new_full((4, len(counts)), torch.nan)
+        counts = counts.double()
+        values, explained = self._explain(counts)
+        columns = values.new_full((5, len(counts)), torch.nan)
         for one in explained:
-            columns[:, one.shots] = self._numbers(one)
+            settled, competing = one, torch.zeros_like(one.shots, dtype=torch.bool)
+            if len(one.shots) and one.streaks.n_spikes == 2:
+                settled, competing = self._among_others(counts[one.shots], one)
+            columns[:4, one.shots] = self._numbers(settled)
+            columns[4, one.shots] = competing.double()
         return values.cpu().numpy(), columns.cpu().numpy()
 
     def _explain(self, counts: Tensor) -> tuple[Tensor, list[_Fit]]:
@@ -249,6 +258,41 @@ class MatchedEstimator:
                 better = tried.likelihood.value > fewer.likelihood.value[some]
                 fewer = fewer.replaced(tried.select(better))
         return fewer
+
+    def _among_others(self, counts: Tensor, fit: _Fit) -> tuple[_Fit, Tensor]:
+        """Look for other pairs where a line is weak; return the best, and where others compete."""
+        competing = torch.zeros(len(fit.shots), dtype=torch.bool, device=self._device)
+        for doubtful in range(2):
+            kept = fit.streaks.only([1 - doubtful])
+            loss = fit.likelihood.value - self.model.likelihood(counts, kept).value
+            some = (loss < _WEAK_GAIN).nonzero().squeeze(1)
+            if not len(some):
+                continue
+            now, seen = fit.select(some), counts[some]
+            # Without the electrons under the doubtful line, another one is found first.
+            hidden = self._hidden(seen, now.streaks.only([doubtful]))
+            start = self._without_lines(hidden)
+            alone = self._with_another(hidden, start)
+            tried = replace(self._with_another(seen, alone), shots=some)
+            gain = tried.likelihood.value - now.likelihood.value
+            better = gain > 0
+            near = (gain.abs() < _COMPETES) & self._apart(tried, now)
+            competing[some] = near | (competing[some] & ~better)
+            fit = fit.replaced(tried.select(better))
+        return fit, competing
+
+    def _hidden(self, counts: Tensor, streaks: Streaks) -> Tensor:
+        """Return counts without those that stand under lines."""
+        bins = torch.arange(self.model.n_bins, device=self._device)
+        under = (bins - self.model.positions(streaks)[:, 0, :, None]).abs() <= self.model.reach
+        return counts.masked_fill(under, 0.0)
+
+    def _apart(self, one: _Fit, other: _Fit) -> Tensor:
+        """Tell where two fits say different things of the phase between two lines."""
+        numbers = torch.stack([self._numbers(one), self._numbers(other)])
+        phase, sigma = numbers[:, 1], numbers[:, 2]
+        folded = torch.acos(phase.cos())
+        return (folded[0] - folded[1]).abs() > 3 * sigma.square().sum(dim=0).sqrt()
 
     def _numbers(self, fit: _Fit) -> Tensor:
         """Return phase, phase difference, its sigma and goodness, shape (4, n)."""

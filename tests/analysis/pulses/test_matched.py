@@ -20,8 +20,8 @@ from autosteer.physics.streaking import delay_as, fold_phase
 from autosteer.sims.mrco import MrcoSimulator
 
 
-def pulses(n: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    return np.arange(n, dtype=np.uint64)
+def pulses(n: int, first: int = 0) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    return np.arange(first, first + n, dtype=np.uint64)
 
 
 def test_phases_of_two_spikes_are_known_as_well_as_they_can_be() -> None:
@@ -168,3 +168,24 @@ def test_the_default_calibration_is_that_of_the_simulator() -> None:
 def test_what_tells_no_calibration_is_an_error(sinograms: np.ndarray[Any, Any], words: str) -> None:
     with pytest.raises(AnalysisError, match=words):
         fit_calibration(sinograms, "a file")
+
+
+def test_weak_pairs_are_looked_for_from_further_starts() -> None:
+    # With an eighth of the electrons, the first pair found of this shot lies between its lines.
+    weak = SimulatedMrco(draw_scale=0.5, poisson_counts=True)
+    shots = MrcoSimulator(weak, seed=7).shots(np.array([1_000_567], dtype=np.uint64), 2)
+    result = load_estimator("matched").characterize(shots.sinograms)
+    assert abs(result.delta_phase - shots.delta_phase_rad) < 3 * result.delta_phase_sigma
+
+
+def test_pairs_that_compete_are_flagged() -> None:
+    # Of the first of these shots another pair of lines is nearly as likely; it is the true one.
+    weak = SimulatedMrco(draw_scale=1.0)
+    shots = MrcoSimulator(weak, seed=7).shots(pulses(20, first=1_000_148), 2)
+    result = load_estimator("matched").characterize(shots.sinograms)
+    error = np.abs(result.delta_phase - shots.delta_phase_rad)
+    assert result.probabilities[0].max() > 0.95
+    assert error[0] > 5 * result.delta_phase_sigma[0]
+    assert result.ambiguous[0]
+    assert not result.ambiguous[1:].all()
+    assert (error[1:][~result.ambiguous[1:]] < 0.05).all()
