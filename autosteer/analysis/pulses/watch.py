@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 
 from autosteer.analysis.pulses.analyser import DISAGREEMENT_SIGMAS, AuditedShots
-from autosteer.analysis.pulses.result import Abstained, PulseResult
+from autosteer.analysis.pulses.result import N_CLASSES, Abstained, PulseResult
 
 # Judgements rest on this many of the newest shots, or audits.
 _SHOTS, _AUDITS = 2000, 40
 _MANY_ABSTAINED = 0.2
 _MANY_DISAGREE = 0.1
+_NEARLY_ALL = 0.9
 # Shots that follow the calibration have goodness about zero with a spread of about one.
 _BAD_GOODNESS = -4.0
 _REASONS = {
@@ -32,14 +33,14 @@ class PulseFinding:
 
     Parameters
     ----------
-    kind : {"abstained", "unlike", "disagree", "well"}
-        Shots of which nothing can be said; sinograms unlike the calibration; estimators that do
-        not agree; nothing is wrong any more.
+    kind : {"abstained", "unlike", "many", "disagree", "well"}
+        Shots of which nothing can be said; sinograms unlike the calibration; many lines nearly
+        everywhere; estimators that do not agree; nothing is wrong any more.
     text : str
         The same for people, with what to do.
     """
 
-    kind: Literal["abstained", "unlike", "disagree", "well"]
+    kind: Literal["abstained", "unlike", "many", "disagree", "well"]
     text: str
 
 
@@ -50,6 +51,7 @@ class PulseWatch:
         self._abstained: deque[int] = deque(maxlen=_SHOTS)
         self._goodness: deque[float] = deque(maxlen=_AUDITS)
         self._deviant: deque[bool] = deque(maxlen=_AUDITS)
+        self._many: deque[bool] = deque(maxlen=_SHOTS)
         self._told: str = "well"
         self.abstained = self.audited = self.same_count = self.compared = self.disagreed = 0
 
@@ -76,6 +78,8 @@ class PulseWatch:
         """
         self.abstained += int(np.count_nonzero(result.abstained))
         self._abstained.extend(result.abstained.tolist())
+        lines = result.n_spikes[result.n_spikes > 0]
+        self._many.extend((lines == N_CLASSES - 1).tolist())
         if audited is None:
             self._goodness.extend(result.goodness[np.isfinite(result.goodness)].tolist())
             return
@@ -119,6 +123,13 @@ class PulseWatch:
                 "unlike",
                 f"sinograms are unlike the calibration (median goodness {goodness:.1f}): "
                 "calibrate anew with 'autosteer calibrate pulses'",
+            )
+        if len(self._many) == _SHOTS and sum(self._many) > _NEARLY_ALL * _SHOTS:
+            return PulseFinding(
+                "many",
+                f"{sum(self._many) / _SHOTS:.0%} of the last {_SHOTS} pulses seem to have four or "
+                "more sub-spikes: if that is not so, lines are wider than calibrated: calibrate "
+                "anew with 'autosteer calibrate pulses'",
             )
         deviant = sum(self._deviant)
         if len(self._deviant) == _AUDITS and deviant > _MANY_DISAGREE * _AUDITS:

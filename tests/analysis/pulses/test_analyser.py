@@ -180,6 +180,14 @@ def test_people_are_told_when_sinograms_are_unlike_the_calibration() -> None:
     assert "median goodness -12.0" in finding.text
 
 
+def test_people_are_told_when_nearly_all_pulses_have_many_sub_spikes() -> None:
+    watch = PulseWatch()
+    watch.take(result(2500, n_spikes=np.where(np.arange(2500) % 20, 4, 2)), None)
+    finding = watch.finding()
+    assert finding is not None
+    assert "95% of the last 2000 pulses seem to have four or more" in finding.text
+
+
 def test_people_are_told_when_estimators_disagree() -> None:
     watch = PulseWatch()
     other = result(50, delta_phase=np.where(np.arange(50) % 4, 1.0, 1.2))
