@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autosteer.contracts.messages import sinogram_channel
 from autosteer.contracts.xleap_simulation import SimulatedChannelStreams
 from autosteer.sims._draws import stream_seed
+from autosteer.sims.emitters import deal_out
 from autosteer.sims.mrco import MrcoSimulator
 from autosteer.sims.xleap import PulseTruth
 from autosteer.stream import Coverage, Producer
@@ -82,10 +83,8 @@ class ChannelEmitter:
 
     def _least_loaded(self) -> Sequence[Producer]:
         """Choose the worker with the least waiting; among equals, the next in turn."""
-        order = [(self._turn + step) % len(self._producers) for step in range(len(self._producers))]
-        chosen = min(
-            order, key=lambda index: max(one.pending_shots for one in self._producers[index])
-        )
+        waiting = [max(one.pending_shots for one in channels) for channels in self._producers]
+        chosen = deal_out(waiting, self._turn)
         self._turn = (chosen + 1) % len(self._producers)
         return self._producers[chosen]
 

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from autosteer.contracts.simulation import SimulatedSfx
-from autosteer.contracts.tables import INDEXING, MACHINE, make_batch
+from autosteer.contracts.table_kinds import INDEXING, MACHINE
+from autosteer.contracts.tables import make_batch
 from autosteer.physics import UnitCell
 from autosteer.sims._draws import PulseDraws, poisson_quantile
 from autosteer.sims._visibility import visible_spots

@@ -205,7 +205,7 @@ def _jet_emitter(
     from autosteer.contracts import ExperimentFileError
     from autosteer.physics import UnitCell
     from autosteer.sims import FrameSimulator, TableSimulator
-    from autosteer.sims.source import FrameEmitter, SpotListDraws, TableEmitter
+    from autosteer.sims.emitters import FrameEmitter, SpotListDraws, TableEmitter
 
     analysis, source = experiment.analysis, experiment.source
     workers = [producer for (producer,) in streams.producers]

@@ -53,7 +53,7 @@ from autosteer.contracts.protocols import (
     TableSink,
 )
 from autosteer.contracts.quantities import Objective, Quantity
-from autosteer.contracts.tables import (
+from autosteer.contracts.table_kinds import (
     AUDIT,
     CALIBRATION,
     INDEXING,
@@ -62,6 +62,8 @@ from autosteer.contracts.tables import (
     PULSE,
     QUALITY,
     SPOTS,
+)
+from autosteer.contracts.tables import (
     TableKind,
     check_schema,
     column,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autosteer.contracts.tables import INDEXING, MACHINE
+from autosteer.contracts.table_kinds import INDEXING, MACHINE
 from autosteer.sims import LYSOZYME, FrameSimulator, JetBeamline, ShotTruth, TableSimulator
 from autosteer.sims._visibility import visible_photons
 from tests.sims.beamlines import sfx
