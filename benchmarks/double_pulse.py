@@ -25,20 +25,11 @@ from autosteer.cli._experiment import read_experiment
 from autosteer.contracts import Experiment
 from autosteer.contracts.xleap_simulation import SimulatedXleap
 from autosteer.sims import read_pulse_truth
+from autosteer.sims.worlds import wanted_delays
 from autosteer.sims.xleap import attainable_share, pair_share
 
 EXPERIMENT = ROOT / "examples" / "double_pulse" / "experiment.yaml"
 END_S = 1.0
-
-
-def wanted(experiment: Experiment) -> tuple[float, float]:
-    """Return the delays that the objective counts [as]."""
-    [condition] = [
-        one for one in experiment.objective.zero_unless if one.column == "pulse.delay_as"
-    ]
-    if condition.above is None or condition.below is None:
-        raise SystemExit("the objective has no window of delays")
-    return condition.above, condition.below
 
 
 def machine(experiment: Experiment) -> SimulatedXleap:
@@ -51,7 +42,7 @@ def machine(experiment: Experiment) -> SimulatedXleap:
 def run(seed: int, duration_s: float) -> dict[str, Any]:
     """Run once, and score it."""
     experiment, _ = read_experiment(EXPERIMENT)
-    window_as, config = wanted(experiment), machine(experiment)
+    window_as, config = wanted_delays(experiment), machine(experiment)
     with tempfile.TemporaryDirectory() as folder:
         with HostWatch() as host:
             done = run_experiment(EXPERIMENT, folder, duration_s, seed)

@@ -1,21 +1,21 @@
-"""What becomes of the pulses of a jet: frames, spot lists or result tables, published."""
+"""What becomes of pulses: frames, spot lists or result tables, published."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autosteer.contracts.table_kinds import INDEXING
+from autosteer.contracts.table_kinds import MACHINE
 from autosteer.sims.beamline import Shot, ShotTruth
-from autosteer.sims.tables import TableSimulator
 from autosteer.stream import Coverage, Producer
 
 Int = NDArray[np.int64]
+GivenT_contra = TypeVar("GivenT_contra", contravariant=True)
 
 
 def deal_out(waiting: Sequence[int], next_one: int) -> int:
@@ -137,12 +137,22 @@ class SpotListDraws:
         return spots
 
 
-class TableEmitter:
+class TableMaker(Protocol[GivenT_contra]):
+    """Makes result tables of pulses; see `TableSimulator` and `PulseTableSimulator`."""
+
+    def tables(self, truth: GivenT_contra, timestamps_ns: Int) -> Mapping[str, pa.RecordBatch]:
+        """Return tables by kind."""
+        ...
+
+
+class TableEmitter(Generic[GivenT_contra]):
     """Publishes result tables, each after the latency of the analysis that it stands for.
+
+    The table of the beam monitor is left out: it comes from the machine.
 
     Parameters
     ----------
-    simulator : TableSimulator
+    simulator : TableMaker
         Makes the tables.
     producer : Producer
         Publishes them.
@@ -150,25 +160,28 @@ class TableEmitter:
         From exposure to result [s].
     """
 
-    def __init__(self, simulator: TableSimulator, producer: Producer, latency_s: float) -> None:
+    def __init__(
+        self, simulator: TableMaker[GivenT_contra], producer: Producer, latency_s: float
+    ) -> None:
         self._simulator = simulator
         self._producer = producer
         self._latency_ns = round(latency_s * 1e9)
-        self._waiting: deque[tuple[int, pa.RecordBatch]] = deque()
+        self._waiting: deque[tuple[int, str, pa.RecordBatch]] = deque()
 
-    def emit(self, truth: ShotTruth, timestamps_ns: Int) -> None:
+    def emit(self, truth: GivenT_contra, timestamps_ns: Int) -> None:
         """Make the tables; they are published when they are due.
 
         Parameters
         ----------
-        truth : ShotTruth
-            What the pulses met.
+        truth : ShotTruth or PulseTruth
+            What the pulses met, or are.
         timestamps_ns : ndarray of int64, shape (n,)
             Exposure times [ns UTC].
         """
-        tables = self._simulator.tables(truth, timestamps_ns)
         due_ns = int(timestamps_ns[-1]) + self._latency_ns
-        self._waiting.append((due_ns, tables[INDEXING.name]))
+        for kind, batch in self._simulator.tables(truth, timestamps_ns).items():
+            if kind != MACHINE.name:
+                self._waiting.append((due_ns, kind, batch))
 
     def tend(self, now_ns: int) -> None:
         """Publish what is due, and keep the sockets alive.
@@ -179,12 +192,13 @@ class TableEmitter:
             Time now [ns UTC].
         """
         while self._waiting and self._waiting[0][0] <= now_ns:
-            self._producer.publish(INDEXING.name, self._waiting.popleft()[1])
+            _, kind, batch = self._waiting.popleft()
+            self._producer.publish(kind, batch)
         self._producer.tend()
 
     def end(self) -> None:
         """Publish the rest, and end the stream."""
-        for _, batch in self._waiting:
-            self._producer.publish(INDEXING.name, batch)
+        for _, kind, batch in self._waiting:
+            self._producer.publish(kind, batch)
         self._waiting.clear()
         self._producer.end()

@@ -1,4 +1,4 @@
-"""The simulated beamline on a virtual clock: motors, jet and result tables in one process."""
+"""A simulated beamline on a virtual clock: motors and result tables in one process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from autosteer.contracts import Experiment, ExperimentFileError, MotorFacts
-from autosteer.physics import Travel, UnitCell
-from autosteer.sims.beamline import JetBeamline, ShotTruth
-from autosteer.sims.tables import TableSimulator
+from autosteer.contracts.table_kinds import MACHINE
+from autosteer.physics import Travel
+from autosteer.sims.worlds import make_world
 
 _UPDATE_S = 0.02
 
@@ -29,36 +28,19 @@ class VirtualBeamline:
     Raises
     ------
     ExperimentFileError
-        If the experiment has no simulation, or a knob's device is no motor of it.
+        If the experiment has no simulation, a knob's device is no motor of it, or there is nothing
+        to score by.
     """
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
         if experiment.simulation is None:
             raise ExperimentFileError(experiment.name, [("simulation", "needed to simulate")])
         simulation = experiment.simulation
-        if simulation.beamline.kind != "sfx":
-            raise ExperimentFileError(
-                experiment.name,
-                [
-                    (
-                        "simulation.beamline.kind",
-                        f"'{simulation.beamline.kind}' gives no result tables by itself: only sfx "
-                        "runs on the virtual clock; use 'autosteer run'",
-                    )
-                ],
-            )
-        self._config = simulation.beamline
         self._motors = simulation.ioc.motors
         self._motor_of = _motors_of_knobs(experiment)
         self._rate_hz = experiment.source.rate_hz
         self._stride = experiment.source.pulse_stride
-        self._beamline = JetBeamline(self._config, seed)
-        cell, min_spots = UnitCell(79.1, 79.1, 37.9, 90, 90, 90), 8
-        if experiment.analysis is not None:
-            indexer = experiment.analysis.indexer
-            cell = UnitCell(*indexer.unit_cell, indexer.centering)
-            min_spots = experiment.analysis.min_spots_hit
-        self._tables = TableSimulator(self._config, cell, min_spots, seed)
+        self._world = make_world(experiment, seed)
         self._travels = {
             name: Travel(motor.start, motor.start, 0.0, motor.velocity)
             for name, motor in self._motors.items()
@@ -178,28 +160,24 @@ class VirtualBeamline:
         batch : pyarrow.RecordBatch
             The rows.
         """
-        truth, times_ns = self._expose(to_ns)
-        if len(truth) == 0:
-            return
-        latency_ns = round(self._config.analysis_latency_s * 1e9)
-        for kind, batch in self._tables.tables(truth, times_ns).items():
-            delay_ns = latency_ns if kind == "indexing" else 0
-            yield int(times_ns[-1]) + delay_ns, kind, batch
-
-    def _expose(self, to_ns: int) -> tuple[ShotTruth, NDArray[np.int64]]:
-        """Make the shots up to a time, with the motors where they are at each of them."""
         elapsed_s = self._seconds(to_ns)
         count = max(int(np.ceil(elapsed_s * self._rate_hz - 1e-9)) - self._shots, 0)
+        if count == 0:
+            return
         numbers = self._shots + np.arange(count)
         self._shots += count
         times_s = numbers.astype(np.float64) / self._rate_hz
+        times_ns = (self._start_ns or 0) + np.rint(times_s * 1e9).astype(np.int64)
         positions = {name: travel.position(times_s) for name, travel in self._travels.items()}
         pulse_ids = (1 + numbers * self._stride).astype(np.uint64)
-        truth = self._beamline.shots(pulse_ids, times_s, positions)
-        return truth, (self._start_ns or 0) + np.rint(times_s * 1e9).astype(np.int64)
+        latency_ns = round(self._world.latency_s * 1e9)
+        tables = self._world.tables(pulse_ids, times_s, times_ns, positions)
+        for kind, batch in tables.items():
+            delay_ns = 0 if kind == MACHINE.name else latency_ns
+            yield int(times_ns[-1]) + delay_ns, kind, batch
 
     def share_of_attainable(self, now_ns: int) -> float:
-        """Return how much of the attainable hit probability the knobs reach: for scoring only.
+        """Return how good the present positions truly are, over the best: for scoring only.
 
         Parameters
         ----------
@@ -209,13 +187,11 @@ class VirtualBeamline:
         Returns
         -------
         float
-            True hit probability over the best that any position would give; NaN during a clog.
+            The share; NaN while nothing can be attained.
         """
         now_s = self._seconds(now_ns)
         positions = {name: travel.position(now_s) for name, travel in self._travels.items()}
-        attainable = float(self._beamline.p_hit_attainable(now_s))
-        here = float(self._beamline.p_hit_at(positions, now_s))
-        return here / attainable if attainable else float("nan")
+        return self._world.share_of_attainable(positions, now_s)
 
 
 def _motors_of_knobs(experiment: Experiment) -> dict[str, str]:

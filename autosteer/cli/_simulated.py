@@ -124,7 +124,7 @@ def _worker_stream(
 
 
 def xleap_parts(
-    experiment: Experiment, config: SimulatedXleap, streams: WorkerStreams
+    experiment: Experiment, config: SimulatedXleap, streams: WorkerStreams, tables: Producer
 ) -> SimulatedParts[PulseTruth]:
     """Make the parts of an X-ray laser with a streaking spectrometer.
 
@@ -136,6 +136,8 @@ def xleap_parts(
         The machine.
     streams : WorkerStreams
         Where the channels go.
+    tables : Producer
+        Where result tables go.
 
     Returns
     -------
@@ -144,8 +146,16 @@ def xleap_parts(
     """
     from autosteer.sims import PULSE_TRUTH, XleapMachine
     from autosteer.sims.channels import ChannelEmitter
+    from autosteer.sims.emitters import TableEmitter
+    from autosteer.sims.pulse_tables import PulseTableSimulator
 
-    machine: XleapMachine = XleapMachine(config, experiment.seed)
+    source, seed = experiment.source, experiment.seed
+    machine: XleapMachine = XleapMachine(config, seed)
+    if source.kind == "tables":
+        simulator = PulseTableSimulator(config, seed)
+        table_emitter = TableEmitter(simulator, tables, config.analysis_latency_s)
+        pace_s = source.flush_s
+        return SimulatedParts(machine, machine.motors, table_emitter, PULSE_TRUTH, pace_s, pace_s)
     emitter = ChannelEmitter(
         machine.spectrometer, config.streams, streams.producers, experiment.seed
     )
@@ -203,17 +213,13 @@ def _jet_emitter(
 ) -> Emitter[ShotTruth]:
     """Make what the pulses become: frames, spot lists or result tables."""
     from autosteer.contracts import ExperimentFileError
-    from autosteer.physics import UnitCell
     from autosteer.sims import FrameSimulator, TableSimulator
     from autosteer.sims.emitters import FrameEmitter, SpotListDraws, TableEmitter
+    from autosteer.sims.worlds import crystals_of
 
     analysis, source = experiment.analysis, experiment.source
     workers = [producer for (producer,) in streams.producers]
-    cell = UnitCell(79.1, 79.1, 37.9, 90.0, 90.0, 90.0)
-    min_spots_hit = 8
-    if analysis is not None:
-        cell = UnitCell(*analysis.indexer.unit_cell, analysis.indexer.centering)
-        min_spots_hit = analysis.min_spots_hit
+    cell, min_spots_hit = crystals_of(experiment)
     if source.kind == "tables":
         simulator = TableSimulator(config, cell, min_spots_hit, experiment.seed)
         return TableEmitter(simulator, tables, config.analysis_latency_s)

@@ -19,8 +19,8 @@ class Score:
     Parameters
     ----------
     start, end : float
-        True hit probability over the best that any position would have given, at the first shot
-        and where the knobs were left.
+        What is wanted (hits, or pulse pairs at a delay), true probability over the best that any
+        position would have given, at the first shot and where the knobs were left.
     mean : float
         The same on the average over the run: what the search itself has cost.
     moves : int

@@ -57,7 +57,7 @@ def source(
         streams = worker_streams(context, experiment, run_uid)
         config = simulation.beamline
         if config.kind == "xleap":
-            pulses = xleap_parts(experiment, config, streams)
+            pulses = xleap_parts(experiment, config, streams, monitor)
             _pulse(experiment, pulses, streams, monitor, directory, runtime)
         else:
             shots = jet_parts(experiment, config, streams, monitor, runtime)

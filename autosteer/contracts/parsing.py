@@ -20,6 +20,8 @@ Problem = tuple[str, str]
 
 # Sections whose keys depend on their key 'kind'.
 _BY_KIND = (("source",), ("simulation", "beamline"))
+# What the kinds of simulated beamlines can be the source of.
+_GIVES = {"sfx": ("frames", "spot_lists", "tables"), "xleap": ("sinograms", "tables")}
 
 
 def parse_experiment(data: Any, where: str) -> Experiment:
@@ -167,11 +169,11 @@ def _source_checks(experiment: Experiment) -> Iterator[Problem]:
 def _simulation_checks(experiment: Experiment, simulation: Simulation) -> Iterator[Problem]:
     """Check that the simulated beamline gives what the source is said to give."""
     beamline, source = simulation.beamline, experiment.source
-    if (beamline.kind == "xleap") != (source.kind == "sinograms"):
+    if source.kind not in _GIVES[beamline.kind]:
         yield (
             "simulation.beamline.kind",
-            f"'{beamline.kind}' cannot give what source.kind says, {source.kind}: xleap gives "
-            "sinograms; sfx gives frames, spot_lists and tables",
+            f"'{beamline.kind}' cannot give what source.kind says, {source.kind}: it gives "
+            + ", ".join(_GIVES[beamline.kind]),
         )
     elif beamline.kind == "xleap":
         if source.kind == "sinograms":

@@ -89,6 +89,15 @@ class SimulatedXleap(Section):
         description="The spectrometer; the number of sub-spikes comes from the machine",
     )
     streams: SimulatedChannelStreams = SimulatedChannelStreams()
+    analysis_latency_s: NonNegativeFloat = Field(
+        default=0.1, description="Result tables without sinograms: exposure to result [s]"
+    )
+    miscounts: float = Field(
+        default=0.01, ge=0, lt=0.4, description="In these tables, share of wrong counts, by one"
+    )
+    phase_error_rad: PositiveFloat = Field(
+        default=0.01, description="In these tables, RMS error of phase differences [rad]"
+    )
 
     @property
     def motors(self) -> dict[str, str]:

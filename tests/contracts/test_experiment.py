@@ -121,7 +121,7 @@ def frames(**changes: Any) -> dict[str, Any]:
         (
             {"source": SINOGRAMS, "pulses": {}},
             "simulation.beamline.kind",
-            "'sfx' cannot give what source.kind says, sinograms",
+            "'sfx' cannot give what source.kind says, sinograms: it gives frames",
         ),
         (
             {"simulation": None, "source": SINOGRAMS, "pulses": {"workers": 2}},

@@ -71,3 +71,10 @@ def test_a_policy_of_ones_own_is_scored(monkeypatch: pytest.MonkeyPatch) -> None
     assert result.moves >= 20
     assert result.end > result.start
     assert score(file, 1, overrides) == result
+
+
+def test_pulse_pairs_are_found_on_the_virtual_clock() -> None:
+    found = score(EXAMPLES / "double_pulse" / "experiment.yaml", seed=2)
+    assert found.start < 0.1
+    assert found.end > 0.9
+    assert found.moves >= 40

@@ -22,7 +22,6 @@ def experiment() -> dict[str, Any]:
     data: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
     data["source"]["rate_hz"] = 60
     data["pulses"] = {"estimator": "matched", "batch_shots": 8}
-    data["observables"] = [one for one in data["observables"] if "audit" not in one["column"]]
     data["policy"] = {"class": "autosteer.policies:RandomPolicy"}
     data["dwell"] = {"shots": 20, "max_s": 4}
     data["sort"]["quota"] = 5
