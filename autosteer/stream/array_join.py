@@ -100,6 +100,11 @@ class ArrayJoin:
         """Counters by channel."""
         return self._join.counters
 
+    @property
+    def rows_held(self) -> int:
+        """Rows in memory, those included that only share a message with one that is waited for."""
+        return sum(len(block.rows) for blocks in self._blocks.values() for block in blocks.values())
+
     def add(
         self, channel: str, pulse_ids: UInt, times_ns: Int, rows: NDArray[Any], now_ns: int
     ) -> None:
@@ -134,7 +139,8 @@ class ArrayJoin:
         if not len(pulse_ids):
             return
         self._number += 1
-        blocks[self._number] = _Block(rows, int(pulse_ids.max()))
+        counters = self._join.counters[channel]
+        pending = counters.pending
         names = self._number * _MAX_BLOCK + np.arange(len(rows))
         batch = pa.RecordBatch.from_pydict({
             "pulse_id": pulse_ids,
@@ -142,6 +148,9 @@ class ArrayJoin:
             _ROW: names,
         })
         self._join.add(channel, batch, now_ns)
+        # Rows that the ring has refused must not stay in memory.
+        if counters.pending > pending:
+            blocks[self._number] = _Block(rows, int(pulse_ids.max()))
 
     def heard(self, channel: str, source: str, last_pulse_id: int, now_ns: int) -> None:
         """Note that a channel is alive.

@@ -152,3 +152,15 @@ def test_nothing_is_given_twice_or_mixed_up(
         )
     present = sum(int((~np.isnan(shots.values[:, :, 0])).sum()) for shots in given_shots)
     assert present == sum(counters.joined for counters in one.counters.values())
+
+
+def test_rows_that_the_ring_refuses_are_not_kept() -> None:
+    one = join()
+    for channel in NAMES:
+        feed(one, channel, [1])
+    one.emit(0)
+    for stray in range(1000):
+        feed(one, "a", [10**6 + stray * 10**4])
+        feed(one, "a", [2 + stray % 3])
+    assert one.counters["a"].future >= 900
+    assert one.rows_held <= 3
