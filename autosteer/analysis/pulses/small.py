@@ -1,0 +1,128 @@
+"""The estimator ``dciphr-small``: one small network, whose weights come with the package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autosteer.analysis._devices import usable_device
+from autosteer.analysis.pulses.familiarity import Familiarity, statistics
+from autosteer.analysis.pulses.phase_mixture import PhaseMixture
+from autosteer.analysis.pulses.result import (
+    N_CLASSES,
+    Abstained,
+    PulseResult,
+    checked_sinograms,
+    make_result,
+)
+from autosteer.analysis.pulses.small_network import SmallNetwork
+from autosteer.analysis.pulses.weights import Weights
+from autosteer.physics.streaking import optical_period_as
+
+ARCHITECTURE = "dciphr-small"
+"""Name of the estimator and of its weights."""
+
+_SHOTS_TOGETHER = 128
+# Where the most probable number, or the highest peak of the phase, is less probable than this,
+# something else explains the shot, too.
+_SURE = 0.95
+_N_COLUMNS = 4
+
+
+class SmallEstimator:
+    """Characterises pulses with a small network.
+
+    Standard deviations are what the network predicts for each shot, scaled once so that they agree
+    with the errors of fresh shots. `PulseResult.goodness` says how usual the sinogram is among
+    those of the training with as many sub-spikes, by a few numbers taken of it (see
+    `autosteer.analysis.pulses.familiarity`): it sees other spectrometers and broken channels, not
+    whether the network is right. Shots that are ambiguous in number or phase, or unusual, are
+    flagged; of those that are like nothing in the training nothing is said.
+
+    Parameters
+    ----------
+    weights : Weights
+        Weights of the network.
+    wavelength_um : float, default 1.2
+        Wavelength of the streaking laser [um].
+    device : str, default "cpu"
+        Torch device.
+
+    Raises
+    ------
+    ValueError
+        If no streaking laser has this wavelength.
+    AnalysisError
+        If there is no such device, or the weights do not fit.
+    """
+
+    def __init__(
+        self, weights: Weights, *, wavelength_um: float = 1.2, device: str = "cpu"
+    ) -> None:
+        optical_period_as(wavelength_um)
+        self._wavelength_um = wavelength_um
+        self._device = usable_device(device)
+        self._shape = weights.shape
+        self._network = SmallNetwork(*weights.shape)
+        weights.load("network", self._network)
+        self._network.to(self._device).prepare()
+        self._familiarity = Familiarity(**weights.under("familiarity")).to(self._device)
+        scales = weights.under("calibration")
+        self._temperature = float(scales["temperature"])
+        self._sigma_scale = float(scales["sigma_scale"])
+
+    def characterize(self, sinograms: NDArray[Any]) -> PulseResult:
+        """Characterise pulses.
+
+        Parameters
+        ----------
+        sinograms : ndarray, shape (n, n_channels, n_bins)
+            Counts.
+
+        Returns
+        -------
+        PulseResult
+            What is known of them.
+
+        Raises
+        ------
+        AnalysisError
+            If the sinograms have another shape than those of the training.
+        """
+        counts, abstained = checked_sinograms(sinograms, self._shape)
+        n = len(counts)
+        probabilities = np.full((n, N_CLASSES), np.nan)
+        columns = np.full((_N_COLUMNS, n), np.nan)
+        flags = np.zeros((2, n), dtype=np.bool_)
+        with torch.inference_mode():
+            for start in range(0, n, _SHOTS_TOGETHER):
+                some = slice(start, start + _SHOTS_TOGETHER)
+                found = self._look(torch.from_numpy(counts[some]).to(self._device))
+                probabilities[some], columns[:, some], flags[:, some] = (
+                    values.cpu().numpy() for values in found
+                )
+        phase, delta_phase, sigma, goodness = columns
+        ambiguous, strange = flags
+        abstained[strange & (abstained == Abstained.NO)] = Abstained.UNFAMILIAR
+        return make_result(
+            probabilities, phase, delta_phase, sigma, goodness, ambiguous, abstained,
+            self._wavelength_um,
+        )  # fmt: skip
+
+    def _look(self, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return probabilities (n, 5), phases and goodness (4, n), ambiguous and strange (2, n)."""
+        outputs = self._network(counts)
+        probabilities = (outputs.number.double() / self._temperature).softmax(dim=1)
+        sure, number = probabilities.max(dim=1)
+        pair = PhaseMixture.from_outputs(outputs.pair, circular=False)
+        delta_phase, sigma, share = pair.peak()
+        strongest = PhaseMixture.from_outputs(outputs.strongest, circular=True)
+        phase, _, _ = strongest.peak()
+        goodness, doubtful, strange = self._familiarity.judge(statistics(counts), number)
+        ambiguous = (sure < _SURE) | doubtful | ((number == 2) & (share < _SURE))
+        columns = torch.stack([phase, delta_phase, self._sigma_scale * sigma, goodness])
+        return probabilities, columns, torch.stack([ambiguous, strange])

@@ -1,0 +1,121 @@
+"""Training: batches, stopping and going on, calibration, and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autosteer.analysis.pulses.training.configuration import TrainingConfiguration
+from autosteer.analysis.pulses.training.recipes import RECIPES
+from autosteer.analysis.pulses.training.shots import Batches, Part
+from autosteer.analysis.pulses.training.trainer import STATE_FILE, Progress, Trainer
+from autosteer.cli._training_shots import SimulatedShots
+from autosteer.contracts import AnalysisError
+
+CPU = torch.device("cpu")
+
+
+def configuration(**changes: object) -> TrainingConfiguration:
+    return TrainingConfiguration.model_validate(
+        {
+            "network": "dciphr-small", "preset": "upstream-main", "shots": 64, "batch": 8,
+            "precision": "float32", "judged_shots": 1000,
+        }
+        | changes
+    )  # fmt: skip
+
+
+def trainer(folder: Path, asked: TrainingConfiguration, **every: int) -> Trainer:
+    source = SimulatedShots(asked.preset, asked.seed)
+    stages = RECIPES[asked.network].stages(source, asked, CPU)
+    return Trainer(stages, asked, folder, **every)
+
+
+def weights(trained: Trainer) -> Mapping[str, torch.Tensor]:
+    return {
+        f"{stage.name}.{name}": value
+        for stage in trained._stages
+        for name, value in stage.network.state_dict().items()
+    }
+
+
+def test_batches_have_their_parts_and_repeat_nothing() -> None:
+    source = SimulatedShots("paper", 0)
+    batches = Batches(source, (Part(4), Part(2, varied=True), Part(2, n_spikes=2)), 16)
+    steps = [batches(step) for step in range(20)]
+    rows = torch.cat([batch.counts for batch in steps]).flatten(1)
+    assert len(torch.unique(rows, dim=0)) > 250  # shots without sub-spikes may be alike
+    assert torch.equal(steps[3].counts, Batches(source, batches._mixture, 16)(3).counts)
+    classes = torch.cat([batch.classes for batch in steps])
+    assert 0.3 < float((classes == 2).float().mean()) < 0.5
+    two = classes == 2
+    delta_phase = torch.cat([batch.delta_phase for batch in steps])
+    assert torch.isfinite(delta_phase).tolist() == two.tolist()
+    phase = torch.cat([batch.phase for batch in steps])
+    assert torch.isfinite(phase).tolist() == (classes > 0).tolist()
+
+
+def test_expected_counts_are_those_of_many_shots() -> None:
+    shots = SimulatedShots("paper", 0).shots(0, 200, n_spikes=2, clean=True)
+    assert shots.clean is not None
+    counts = shots.sinograms.astype(np.float64)
+    assert shots.clean.sum() == pytest.approx(counts.sum(), rel=0.05)
+    # Neither stands to the left or to the right of the other.
+    overlap = [(np.roll(shots.clean, step, axis=2) * counts).sum() for step in (-1, 0, 1)]
+    assert int(np.argmax(overlap)) == 1
+
+
+def test_a_resumed_training_is_the_same(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    asked = configuration()
+    uninterrupted = trainer(whole, asked)
+    assert uninterrupted.run()
+
+    steps = iter(range(100))
+    stopped = trainer(parts, asked)
+    assert not stopped.run(should_stop=lambda: next(steps) == 4)
+    assert stopped.steps == (5, 8)
+
+    resumed = trainer(parts, asked)
+    resumed.resume()
+    seen: list[Progress] = []
+    assert resumed.run(seen.append)
+    assert seen[-1].all_done == seen[-1].all_steps == 8
+    for name, value in weights(uninterrupted).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_a_killed_training_goes_on_from_the_last_state(tmp_path: Path) -> None:
+    asked = configuration()
+
+    def die(progress: Progress) -> None:
+        if progress.all_done == 7:
+            raise RuntimeError("killed")
+
+    killed = trainer(tmp_path, asked, save_every=3, report_every=1)
+    with pytest.raises(RuntimeError, match="killed"):
+        killed.run(die)
+    resumed = trainer(tmp_path, asked)
+    resumed.resume()
+    assert resumed.steps == (6, 8)
+    assert not (tmp_path / (STATE_FILE + ".unfinished")).exists()
+
+
+def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match=r"no such file; start the training again"):
+        trainer(tmp_path, configuration()).resume()
+    trainer(tmp_path, configuration()).save()
+    with pytest.raises(AnalysisError, match="seed 0, not 1: give the same options"):
+        trainer(tmp_path, configuration(seed=1)).resume()
+    with pytest.raises(AnalysisError, match="go on with --resume"):
+        trainer(tmp_path, configuration()).check_new()
+    whole = (tmp_path / STATE_FILE).read_bytes()
+    (tmp_path / STATE_FILE).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AnalysisError, match="cut off or no safetensors file"):
+        trainer(tmp_path, configuration()).resume()
