@@ -71,6 +71,7 @@ def train_pulses(
             network, shots, batch, seed=seed, preset=preset, precision=precision,
             judged_shots=judged_shots,
         )  # fmt: skip
+        provenance = _provenance()
         source = SimulatedShots(preset, seed)
         stages = recipe.stages(source, configuration, usable_device(device))
         _make_folder(out)
@@ -85,13 +86,12 @@ def train_pulses(
         with _progress(begun, configuration.batch) as report, _interrupted() as interrupted:
             done = trainer.run(report, interrupted)
         if not done:
-            print_line(f"stopped; 'autosteer train pulses --resume --out {out}' with the same ")
-            print_line("options goes on")
+            print_line(f"stopped; go on with the same options and --resume --out {out}")
             raise typer.Exit(130)
         print_line("calibrating and judging with fresh shots")
         weights, figures = recipe.finish(stages, source, configuration)
         about = {
-            **_provenance(),
+            **provenance,
             "configuration": configuration.model_dump(),
             "learning_rates": {stage.name: stage.learning_rate for stage in stages},
             "figures": figures,
