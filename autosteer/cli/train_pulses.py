@@ -43,7 +43,7 @@ def train_pulses(
         str, typer.Option(help="Numbers in the products of a step: bfloat16 or float32.")
     ] = "bfloat16",
     judged_shots: Annotated[
-        int, typer.Option(min=1000, help="Fresh shots for calibration, and for the figures.")
+        int, typer.Option(min=64, help="Fresh shots for calibration, and for the figures.")
     ] = 20_000,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the processor.")] = 1,
     device: Device = "cpu",

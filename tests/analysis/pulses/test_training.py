@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from autosteer.analysis.pulses import load_estimator
+from autosteer.analysis.pulses.networks import N_PAIR_PHASES, N_SINGLE_PHASES, PhaseClassifier
 from autosteer.analysis.pulses.training.configuration import TrainingConfiguration
+from autosteer.analysis.pulses.training.dciphr import phase_labels
 from autosteer.analysis.pulses.training.recipes import RECIPES
 from autosteer.analysis.pulses.training.shots import Batches, Part
 from autosteer.analysis.pulses.training.trainer import STATE_FILE, Progress, Trainer
+from autosteer.analysis.pulses.weights import Weights
 from autosteer.cli._training_shots import SimulatedShots
+from autosteer.cli.main import app
 from autosteer.contracts import AnalysisError
 
 CPU = torch.device("cpu")
@@ -119,3 +125,84 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AnalysisError, match="cut off or no safetensors file"):
         trainer(tmp_path, configuration()).resume()
+
+
+def test_dciphr_takes_sinograms_of_its_shape_only() -> None:
+    asked = configuration(network="dciphr")
+    source = SimulatedShots("upstream-main", 0)
+    with pytest.raises(AnalysisError, match=r"'upstream-main' has sinograms of the shape"):
+        RECIPES["dciphr"].stages(source, asked, CPU)
+
+
+def test_classes_near_the_truth_share_it() -> None:
+    phase = torch.tensor([0.0, 1.0, np.pi])
+    pair = phase_labels(phase, 4000, circular=False)
+    torch.testing.assert_close(pair.sum(dim=1), torch.ones(3))
+    assert pair.argmax(dim=1).tolist() == [0, int(1 / np.pi * 4000), 3999]
+    single = phase_labels(torch.tensor([0.0, 6.283]), 2000, circular=True)
+    torch.testing.assert_close(single.sum(dim=1), torch.ones(2))
+    torch.testing.assert_close(single[0, :5], single[0, -5:].flip(0), rtol=1e-3, atol=1e-6)
+
+
+def test_the_five_networks_are_trained_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, k in (("single", N_SINGLE_PHASES), ("pair", N_PAIR_PHASES)):
+        monkeypatch.setattr(
+            f"autosteer.analysis.pulses.dciphr.{name}_phase_classifier",
+            lambda k=k: PhaseClassifier((1, 1, 1, 1), k, width=4),
+        )
+    options = [
+        "train", "pulses", "--network", "dciphr", "--out", str(tmp_path / "new"), "--shots", "16",
+        "--batch", "8", "--judged-shots", "64", "--precision", "float32",
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, options)
+    assert done.exit_code == 0, done.output
+    for name in ("zero", "denoiser", "count", "single", "pair"):
+        assert f"{name}: step 2 of 2, loss " in done.output
+    sinograms = SimulatedShots("paper", 1).shots(0, 5).sinograms
+    estimator = load_estimator("dciphr", weights=tmp_path / "new" / "weights.safetensors")
+    assert len(estimator.characterize(sinograms)) == 5
+    card = (tmp_path / "new" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "# dciphr\n" in card
+    assert "| pair: coverage |" in card
+    again = CliRunner().invoke(app, options)
+    assert again.exit_code == 2
+    assert "go on with --resume" in again.output
+
+
+def test_the_command_resumes_and_records_what_it_was_asked_for(tmp_path: Path) -> None:
+    options = [
+        "train", "pulses", "--out", str(tmp_path), "--shots", "32", "--batch", "8",
+        "--judged-shots", "64", "--precision", "float32", "--preset", "upstream-main",
+        "--seed", "5",
+    ]  # fmt: skip
+    source = SimulatedShots("upstream-main", 5)
+    asked = configuration(shots=32, judged_shots=64, seed=5)
+    stopped = Trainer(RECIPES["dciphr-small"].stages(source, asked, CPU), asked, tmp_path)
+    assert not stopped.run(should_stop=lambda: True)
+    done = CliRunner().invoke(app, [*options, "--resume"])
+    assert done.exit_code == 0, done.output
+    recorded = (tmp_path / "training.json").read_text(encoding="utf-8")
+    assert TrainingConfiguration.model_validate_json(recorded) == asked
+    weights = Weights.read(tmp_path / "weights.safetensors", "dciphr-small")
+    assert weights.shape == (16, 128)
+    assert weights.about["configuration"] == asked.model_dump()
+    assert weights.about["learning_rates"].keys() == {"network"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--network", "large"], "no network 'large': there are dciphr-small, dciphr"),
+        (["--preset", "none"], "no preset 'none': there are paper, upstream-main"),
+        (["--batch", "12"], "--batch 12: Input should be a multiple of 8"),
+        (["--precision", "half"], "--precision half: Input should be"),
+        (["--device", "nothing"], "device 'nothing' cannot be used"),
+        (["--resume"], "training.safetensors: there is no such file; start the training again"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(options: list[str], words: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train", "pulses", "--out", str(tmp_path / "new"), *options])
+    assert done.exit_code == 2
+    assert words in done.output

@@ -27,7 +27,7 @@ class TrainingConfiguration(BaseModel):
         default="bfloat16", description="Numbers in the products of a training step"
     )
     judged_shots: int = Field(
-        default=20_000, ge=1000, description="Fresh shots for calibration, and for the figures"
+        default=20_000, ge=64, description="Fresh shots for calibration, and for the figures"
     )
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from autosteer.analysis.pulses.training import small
+from autosteer.analysis.pulses.training import dciphr, small
 from autosteer.analysis.pulses.training.configuration import TrainingConfiguration
 from autosteer.analysis.pulses.training.shots import ShotSource
 from autosteer.analysis.pulses.training.trainer import Stage
@@ -37,5 +37,8 @@ class Recipe:
     ]
 
 
-RECIPES = {"dciphr-small": Recipe(small.SHOTS, small.BATCH, small.small_stages, small.finish_small)}
+RECIPES = {
+    "dciphr-small": Recipe(small.SHOTS, small.BATCH, small.small_stages, small.finish_small),
+    "dciphr": Recipe(dciphr.SHOTS, dciphr.BATCH, dciphr.dciphr_stages, dciphr.finish_dciphr),
+}
 """Recipes by the name of the network."""

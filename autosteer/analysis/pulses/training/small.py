@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autosteer.analysis.pulses.familiarity import Familiarity, statistics
 from autosteer.analysis.pulses.phase_mixture import PhaseMixture
 from autosteer.analysis.pulses.small import ARCHITECTURE, SmallEstimator
 from autosteer.analysis.pulses.small_network import SmallNetwork, SmallOutputs
 from autosteer.analysis.pulses.training.configuration import TrainingConfiguration
-from autosteer.analysis.pulses.training.scores import count_scores, pair_scores, strongest_scores
-from autosteer.analysis.pulses.training.shots import (
-    CALIBRATION,
-    JUDGEMENT,
-    VALIDATION,
-    Batch,
-    Batches,
-    Part,
-    ShotSource,
-)
+from autosteer.analysis.pulses.training.judging import EVEN_MIX, calibrate, judge
+from autosteer.analysis.pulses.training.shots import VALIDATION, Batch, Batches, Part, ShotSource
 from autosteer.analysis.pulses.training.trainer import Stage
 from autosteer.analysis.pulses.weights import Weights
 
@@ -36,12 +26,10 @@ _LEARNING_RATE = 6e-3
 _MIXTURE = (
     Part(3), Part(3, varied=True), Part(1, n_spikes=2), Part(1, n_spikes=2, varied=True),
 )  # fmt: skip
-_EVEN_MIX = (Part(4), Part(4, varied=True))
 # All classes weigh the same in the loss of the number, though 2 in 8 shots are extra ones of two.
 _CLASS_WEIGHTS = (1.0, 1.0, 0.375, 1.0, 1.0)
 _COUNT_LOSS, _PAIR_LOSS, _STRONGEST_LOSS = 2.0, 1.0, 0.3
 _VALIDATION_BATCHES = 16
-_TEMPERATURES = np.geomspace(0.5, 2.0, 101)
 
 
 def small_stages(
@@ -68,7 +56,7 @@ def small_stages(
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     size = configuration.batch
     batches = Batches(source, _MIXTURE, size, device=device)
-    fresh = Batches(source, _EVEN_MIX, size, device=device, first=VALIDATION)
+    fresh = Batches(source, EVEN_MIX, size, device=device, first=VALIDATION)
     low = configuration.precision == "bfloat16"
 
     def loss(batch: Batch) -> Tensor:
@@ -137,42 +125,17 @@ def finish_small(
     figures : dict
         Figures by what they are of.
     """
-    network = stages[0].network.float().cpu().eval()
+    network = stages[0].network.cpu().eval()
+
+    def look(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        outputs: SmallOutputs = network(counts)
+        phase, sigma, _ = PhaseMixture.from_outputs(outputs.pair, circular=False).peak()
+        return outputs.number, phase, sigma
+
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= _calibration(cast("SmallNetwork", network), source, configuration)
+    tensors |= calibrate(look, source, configuration)
     weights = Weights(ARCHITECTURE, source.shape, tensors, {})
     return weights, judge(SmallEstimator(weights), source, configuration.judged_shots)
-
-
-def judge(estimator: SmallEstimator, source: ShotSource, n_shots: int) -> dict[str, Any]:
-    """Judge an estimator with fresh shots.
-
-    Parameters
-    ----------
-    estimator : SmallEstimator
-        What is judged.
-    source : ShotSource
-        Where shots come from.
-    n_shots : int
-        Shots of each kind.
-
-    Returns
-    -------
-    dict
-        Figures of numbers, pairs and strongest phases, with electrons as they are and varied.
-    """
-    figures: dict[str, Any] = {}
-    for place, (name, varied) in enumerate((("as_is", False), ("varied", True))):
-        first = JUDGEMENT + place * (1 << 48)
-        mixed = source.shots(first, n_shots, varied=varied)
-        two = source.shots(first + (1 << 47), n_shots, n_spikes=2, varied=varied)
-        result = estimator.characterize(mixed.sinograms)
-        figures[name] = {
-            "count": count_scores(mixed.n_spikes, result),
-            "pair": pair_scores(two.delta_phase, estimator.characterize(two.sinograms)),
-            "strongest": strongest_scores(mixed.phase, mixed.n_spikes, result),
-        }
-    return figures
 
 
 @torch.no_grad()
@@ -194,37 +157,3 @@ def _validate(network: nn.Module, batches: list[Batch]) -> Mapping[str, float]:
         "rms [mrad]": 1e3 * float(error.square().mean().sqrt()),
         "median [mrad]": 1e3 * float(error.median()) if len(error) else float("nan"),
     }
-
-
-@torch.no_grad()
-def _calibration(
-    network: SmallNetwork, source: ShotSource, configuration: TrainingConfiguration
-) -> dict[str, Tensor]:
-    """Find temperature, scale of sigma, and what is familiar, with fresh shots."""
-    logits, classes, seen, pulls = [], [], [], []
-    for batch in _batches(source, configuration):
-        outputs = network(batch.counts)
-        logits.append(outputs.number.double())
-        classes.append(batch.classes)
-        seen.append(statistics(batch.counts))
-        called = (batch.classes == 2) & (outputs.number.argmax(dim=1) == 2)
-        mixture = PhaseMixture.from_outputs(outputs.pair[called], circular=False)
-        phase, sigma, _ = mixture.peak()
-        pulls.append((phase - batch.delta_phase[called]).abs() / sigma)
-    logit, true = torch.cat(logits), torch.cat(classes)
-    losses = [float(nn.functional.cross_entropy(logit / t, true)) for t in _TEMPERATURES]
-    pull = torch.cat(pulls)
-    scale = torch.quantile(pull, 0.6827) if len(pull) else torch.tensor(1.0)
-    familiarity = Familiarity.learn(torch.cat(seen), true)
-    return {
-        "calibration.temperature": torch.tensor(float(_TEMPERATURES[int(np.argmin(losses))])),
-        "calibration.sigma_scale": scale.float(),
-        **{f"familiarity.{name}": value for name, value in familiarity.tensors().items()},
-    }
-
-
-def _batches(source: ShotSource, configuration: TrainingConfiguration) -> Iterator[Batch]:
-    """Give the shots of the calibration."""
-    fresh = Batches(source, _EVEN_MIX, BATCH, first=CALIBRATION)
-    for step in range(-(-2 * configuration.judged_shots // BATCH)):
-        yield fresh(step)

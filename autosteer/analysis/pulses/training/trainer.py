@@ -164,7 +164,6 @@ class Trainer:
                 if self._step % save_every == 0:
                     self.save()
             stage.network.load_state_dict(self._average.state_dict())
-            stage.network.eval()
             self._number, self._step = self._number + 1, 0
             self._begin()
             self.save()
@@ -237,6 +236,8 @@ class Trainer:
 
     def _begin(self) -> None:
         """Make average and optimiser of the present stage."""
+        for done in self._stages[: self._number]:
+            done.network.eval()
         if self._number >= len(self._stages):
             return
         stage = self._stages[self._number]
