@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -204,6 +205,7 @@ def _progress(begun: tuple[float, int], batch: int) -> Generator[Callable[[Progr
             if progress.figures:
                 figures = ", ".join(f"{name} {v:.4g}" for name, v in progress.figures.items())
                 print_line(f"{line}; {figures}")
+                sys.stdout.flush()
             elif status is not None:
                 status.update(line)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from autosteer.analysis.pulses.networks import N_PAIR_PHASES, N_SINGLE_PHASES, P
 from autosteer.analysis.pulses.training.configuration import TrainingConfiguration
 from autosteer.analysis.pulses.training.dciphr import phase_labels
 from autosteer.analysis.pulses.training.recipes import RECIPES
-from autosteer.analysis.pulses.training.shots import Batches, Part
+from autosteer.analysis.pulses.training.shots import Batches, Part, TrainingShots
 from autosteer.analysis.pulses.training.trainer import STATE_FILE, Progress, Trainer
 from autosteer.analysis.pulses.weights import Weights
 from autosteer.cli._training_shots import SimulatedShots
@@ -189,6 +191,28 @@ def test_the_command_resumes_and_records_what_it_was_asked_for(tmp_path: Path) -
     assert weights.shape == (16, 128)
     assert weights.about["configuration"] == asked.model_dump()
     assert weights.about["learning_rates"].keys() == {"network"}
+
+
+def test_an_interrupt_saves_and_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, calls = SimulatedShots.shots, iter(range(100))
+
+    def shots(self: SimulatedShots, *given: Any, **rest: Any) -> TrainingShots:
+        if next(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return make(self, *given, **rest)
+
+    monkeypatch.setattr(SimulatedShots, "shots", shots)
+    options = [
+        "train", "pulses", "--out", str(tmp_path), "--shots", "32", "--batch", "8",
+        "--precision", "float32", "--preset", "upstream-main",
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, options)
+    assert done.exit_code == 130, done.output
+    assert f"go on with the same options and --resume --out {tmp_path}" in done.output
+    assert (tmp_path / STATE_FILE).exists()
+    assert not (tmp_path / "weights.safetensors").exists()
 
 
 @pytest.mark.parametrize(
