@@ -71,14 +71,18 @@ def phase_scores(
         "median_mrad": 1e3 * float(np.median(error[called])),
         "q68_mrad": 1e3 * float(np.quantile(error[called], 0.68)),
         "q95_mrad": 1e3 * float(np.quantile(error[called], 0.95)),
-        "rms_mrad": 1e3 * float(np.sqrt(np.mean(error[called] ** 2))),
-        "rms_kept_mrad": 1e3 * float(np.sqrt(np.mean(error[kept] ** 2))),
+        "rms_mrad": 1e3 * _rms(error[called]),
+        "rms_kept_mrad": 1e3 * _rms(error[kept]),
         "within_10": float((error < NEAR_RAD).mean()),
         "outliers": float((called & ~near & ~result.ambiguous).mean()),
-        "over_bound": float(np.sqrt(np.mean((error / bound)[sure] ** 2))),
-        "pull": float(np.sqrt(np.mean((error / result.delta_phase_sigma)[sure] ** 2))),
+        "over_bound": _rms((error / bound)[sure]),
+        "pull": _rms((error / result.delta_phase_sigma)[sure]),
         "bound_median_mrad": 1e3 * float(np.median(bound)),
     }
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(values**2))) if len(values) else float("nan")
 
 
 def counts(estimator: str, changes: dict[str, Any], n_shots: int, seed: int) -> list[list[int]]:

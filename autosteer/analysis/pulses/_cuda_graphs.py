@@ -27,16 +27,18 @@ def captured(function: Callable[[Tensor], Any], example: Tensor) -> Callable[[Te
         The same function. What it gives is overwritten by its next call.
     """
     argument = example.clone()
-    stream = torch.cuda.Stream(example.device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(example.device))
-    # Libraries choose their algorithms in the first calls, which must not be captured.
-    with torch.inference_mode(), torch.cuda.stream(stream):
-        for _ in range(_WARM_UP_CALLS):
-            function(argument)
-    torch.cuda.current_stream(example.device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.inference_mode(), torch.cuda.graph(graph):
-        result = function(argument)
+    stream = torch.cuda.Stream(example.device)  # type: ignore[no-untyped-call]
+    with torch.inference_mode(), torch.cuda.device(example.device):
+        here = torch.cuda.current_stream()
+        stream.wait_stream(here)
+        # Libraries choose their algorithms in the first calls, which must not be captured.
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP_CALLS):
+                function(argument)
+        here.wait_stream(stream)
+        with torch.cuda.graph(graph):
+            result = function(argument)
 
     def replay(given: Tensor) -> Any:
         argument.copy_(given)

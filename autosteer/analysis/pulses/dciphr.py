@@ -15,13 +15,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autosteer.analysis._devices import usable_device
 from autosteer.analysis.pulses._cuda_graphs import captured
+from autosteer.analysis.pulses._network_results import SURE, Seen, characterize_by
 from autosteer.analysis.pulses.familiarity import Familiarity, statistics
 from autosteer.analysis.pulses.networks import (
     N_BINS,
@@ -32,13 +32,7 @@ from autosteer.analysis.pulses.networks import (
     pair_phase_classifier,
     single_phase_classifier,
 )
-from autosteer.analysis.pulses.result import (
-    N_CLASSES,
-    Abstained,
-    PulseResult,
-    checked_sinograms,
-    make_result,
-)
+from autosteer.analysis.pulses.result import PulseResult
 from autosteer.analysis.pulses.weights import Weights
 from autosteer.physics.streaking import optical_period_as
 
@@ -46,10 +40,8 @@ ARCHITECTURE = "dciphr"
 """Name of the estimator and of its weights."""
 
 _SHOTS_TOGETHER = {"cpu": 64, "cuda": 1024}
-_SURE = 0.95
 # Classes whose phases are within this of the best one belong to its peak [rad].
 _PEAK_REACH_RAD = 0.12
-_N_COLUMNS = 4
 _Calls = tuple[Callable[[Tensor], Any], Callable[[Tensor], Any], Callable[[Tensor], Any]]
 _IN_BFLOAT16 = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.LSTM)
 
@@ -226,46 +218,31 @@ class DciphrEstimator:
         AnalysisError
             If the sinograms have another shape.
         """
-        counts, abstained = checked_sinograms(sinograms, (N_CHANNELS, N_BINS))
-        n = len(counts)
-        probabilities = np.full((n, N_CLASSES), np.nan)
-        columns = np.full((_N_COLUMNS, n), np.nan)
-        flags = np.zeros((2, n), dtype=np.bool_)
-        together = _SHOTS_TOGETHER.get(self._device.type, 64)
-        with torch.inference_mode():
-            for start in range(0, n, together):
-                some = slice(start, start + together)
-                found = self._look(torch.from_numpy(counts[some]).to(self._device))
-                probabilities[some], columns[:, some], flags[:, some] = (
-                    values.cpu().numpy() for values in found
-                )
-        phase, delta_phase, sigma, goodness = columns
-        ambiguous, strange = flags
-        abstained[strange & (abstained == Abstained.NO)] = Abstained.UNFAMILIAR
-        return make_result(
-            probabilities, phase, delta_phase, sigma, goodness, ambiguous, abstained,
-            self._wavelength_um,
+        return characterize_by(
+            self._look, sinograms, (N_CHANNELS, N_BINS),
+            together=_SHOTS_TOGETHER.get(self._device.type, 64), device=self._device,
+            wavelength_um=self._wavelength_um,
         )  # fmt: skip
 
-    def _look(self, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return probabilities (n, 5), phases and goodness (4, n), ambiguous and strange (2, n)."""
+    def _look(self, counts: Tensor) -> Seen:
+        """Look at sinograms."""
         counted, single, pair = self._alone if len(counts) == 1 else self._together
         clean, logits = counted(counts)
         probabilities = (logits.double() / self._temperature).softmax(dim=1)
         sure, number = probabilities.max(dim=1)
         goodness, doubtful, strange = self._familiarity.judge(statistics(counts), number)
-        ambiguous = (sure < _SURE) | doubtful
-        columns = counts.new_full((_N_COLUMNS, len(counts)), torch.nan)
-        columns[3] = goodness
+        ambiguous = (sure < SURE) | doubtful
+        numbers = counts.new_full((4, len(counts)), torch.nan)
+        numbers[3] = goodness
         one, two = (number == 1).nonzero()[:, 0], (number == 2).nonzero()[:, 0]
         if len(one):
-            columns[0, one], _, share = decode(single(clean[one]), circular=True)
-            ambiguous[one] |= share < _SURE
+            numbers[0, one], _, share = decode(single(clean[one]), circular=True)
+            ambiguous[one] |= share < SURE
         if len(two):
-            columns[1, two], sigma, share = decode(pair(clean[two]), circular=False)
-            columns[2, two] = self._sigma_scale * sigma
-            ambiguous[two] |= share < _SURE
-        return probabilities, columns, torch.stack([ambiguous, strange])
+            numbers[1, two], sigma, share = decode(pair(clean[two]), circular=False)
+            numbers[2, two] = self._sigma_scale * sigma
+            ambiguous[two] |= share < SURE
+        return Seen(probabilities, numbers, torch.stack([ambiguous, strange]))
 
 
 def in_bfloat16(networks: nn.Module) -> None:

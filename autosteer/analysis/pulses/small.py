@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from autosteer.analysis._devices import usable_device
+from autosteer.analysis.pulses._network_results import SURE, Seen, characterize_by
 from autosteer.analysis.pulses.familiarity import Familiarity, statistics
 from autosteer.analysis.pulses.phase_mixture import PhaseMixture
-from autosteer.analysis.pulses.result import (
-    N_CLASSES,
-    Abstained,
-    PulseResult,
-    checked_sinograms,
-    make_result,
-)
+from autosteer.analysis.pulses.result import PulseResult
 from autosteer.analysis.pulses.small_network import SmallNetwork
 from autosteer.analysis.pulses.weights import Weights
 from autosteer.physics.streaking import optical_period_as
@@ -27,10 +21,6 @@ ARCHITECTURE = "dciphr-small"
 """Name of the estimator and of its weights."""
 
 _SHOTS_TOGETHER = 128
-# Where the most probable number, or the highest peak of the phase, is less probable than this,
-# something else explains the shot, too.
-_SURE = 0.95
-_N_COLUMNS = 4
 
 
 class SmallEstimator:
@@ -93,36 +83,20 @@ class SmallEstimator:
         AnalysisError
             If the sinograms have another shape than those of the training.
         """
-        counts, abstained = checked_sinograms(sinograms, self._shape)
-        n = len(counts)
-        probabilities = np.full((n, N_CLASSES), np.nan)
-        columns = np.full((_N_COLUMNS, n), np.nan)
-        flags = np.zeros((2, n), dtype=np.bool_)
-        with torch.inference_mode():
-            for start in range(0, n, _SHOTS_TOGETHER):
-                some = slice(start, start + _SHOTS_TOGETHER)
-                found = self._look(torch.from_numpy(counts[some]).to(self._device))
-                probabilities[some], columns[:, some], flags[:, some] = (
-                    values.cpu().numpy() for values in found
-                )
-        phase, delta_phase, sigma, goodness = columns
-        ambiguous, strange = flags
-        abstained[strange & (abstained == Abstained.NO)] = Abstained.UNFAMILIAR
-        return make_result(
-            probabilities, phase, delta_phase, sigma, goodness, ambiguous, abstained,
-            self._wavelength_um,
+        return characterize_by(
+            self._look, sinograms, self._shape,
+            together=_SHOTS_TOGETHER, device=self._device, wavelength_um=self._wavelength_um,
         )  # fmt: skip
 
-    def _look(self, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return probabilities (n, 5), phases and goodness (4, n), ambiguous and strange (2, n)."""
+    def _look(self, counts: Tensor) -> Seen:
+        """Look at sinograms."""
         outputs = self._network(counts)
         probabilities = (outputs.number.double() / self._temperature).softmax(dim=1)
         sure, number = probabilities.max(dim=1)
         pair = PhaseMixture.from_outputs(outputs.pair, circular=False)
         delta_phase, sigma, share = pair.peak()
-        strongest = PhaseMixture.from_outputs(outputs.strongest, circular=True)
-        phase, _, _ = strongest.peak()
+        phase, _, _ = PhaseMixture.from_outputs(outputs.strongest, circular=True).peak()
         goodness, doubtful, strange = self._familiarity.judge(statistics(counts), number)
-        ambiguous = (sure < _SURE) | doubtful | ((number == 2) & (share < _SURE))
-        columns = torch.stack([phase, delta_phase, self._sigma_scale * sigma, goodness])
-        return probabilities, columns, torch.stack([ambiguous, strange])
+        ambiguous = (sure < SURE) | doubtful | ((number == 2) & (share < SURE))
+        numbers = torch.stack([phase, delta_phase, self._sigma_scale * sigma, goodness])
+        return Seen(probabilities, numbers, torch.stack([ambiguous, strange]))

@@ -293,7 +293,7 @@ def one_cycle(step: int, n_steps: int) -> float:
 
     Examples
     --------
-    >>> [round(one_cycle(step, 100), 2) for step in (0, 7, 54, 99)]
+    >>> [round(one_cycle(step, 100), 2) for step in (0, 7, 53, 99)]
     [0.12, 1.0, 0.5, 0.0]
     """
     done = (step + 1) / n_steps
