@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from autosteer.analysis.pulses import load_estimator
+from autosteer.analysis.pulses._tensor_files import read_tensors, write_tensors
 from autosteer.analysis.pulses.networks import N_PAIR_PHASES, N_SINGLE_PHASES, PhaseClassifier
 from autosteer.analysis.pulses.training.configuration import TrainingConfiguration
 from autosteer.analysis.pulses.training.dciphr import phase_labels
@@ -127,6 +128,35 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AnalysisError, match="cut off or no safetensors file"):
         trainer(tmp_path, configuration()).resume()
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    asked = configuration()
+    trainer(tmp_path, asked).save()
+    path = tmp_path / STATE_FILE
+    tensors, about = read_tensors(path, "autosteer pulse training", 1, "")
+    for spoiled, words in (
+        (
+            {**about, "configuration": '{"network": "dciphr-small"}'},
+            "its configuration was written",
+        ),
+        ({**about, "step": "four"}, r"does not fit \(invalid literal"),
+    ):
+        write_tensors(path, tensors, "autosteer pulse training", 1, spoiled)
+        with pytest.raises(AnalysisError, match=words):
+            trainer(tmp_path, asked).resume()
+    tensors.popitem()
+    write_tensors(path, tensors, "autosteer pulse training", 1, about)
+    with pytest.raises(AnalysisError, match=r"does not fit \("):
+        trainer(tmp_path, asked).resume()
+
+
+def test_a_training_that_came_to_nothing_ends(tmp_path: Path) -> None:
+    lost = trainer(tmp_path, configuration())
+    with torch.no_grad():
+        next(lost._stages[0].network.parameters()).fill_(torch.nan)
+    with pytest.raises(AnalysisError, match="network: the loss is nan at step 0"):
+        lost.run()
 
 
 def test_dciphr_takes_sinograms_of_its_shape_only() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autosteer.contracts import AnalysisError
 
@@ -48,9 +48,15 @@ class TrainingConfiguration(BaseModel):
         Raises
         ------
         AnalysisError
-            If it is not.
+            If it is not, or cannot be read.
         """
-        recorded = type(self).model_validate_json(other)
+        try:
+            recorded = type(self).model_validate_json(other)
+        except ValidationError as error:
+            raise AnalysisError(
+                f"{where}: its configuration was written by another version: train without "
+                "--resume in another folder"
+            ) from error
         differ = [
             f"{name} {getattr(recorded, name)!r}, not {value!r}"
             for name, value in self

@@ -221,9 +221,19 @@ class Trainer:
             self._path, _FORMAT, _VERSION, "start the training again without --resume"
         )
         self._configuration.check_same(about["configuration"], str(self._path))
+        try:
+            self._restore(tensors, int(about["stage"]), int(about["step"]))
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise AnalysisError(
+                f"{self._path}: does not fit ({str(error).splitlines()[-1].strip()}), it was "
+                "written by another version: train without --resume in another folder"
+            ) from error
+
+    def _restore(self, tensors: Mapping[str, Tensor], number: int, step: int) -> None:
+        """Take over a state."""
         for stage in self._stages:
             stage.network.load_state_dict(_under(tensors, f"{stage.name}.network."))
-        self._number, self._step = int(about["stage"]), int(about["step"])
+        self._number, self._step = number, step
         self._begin()
         if self._number < len(self._stages):
             self._average.load_state_dict(_under(tensors, "average."))
@@ -256,6 +266,12 @@ class Trainer:
             group["lr"] = stage.learning_rate * one_cycle(self._step, stage.n_steps)
         stage.network.train()
         loss = stage.loss(stage.batch(self._step))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise AnalysisError(
+                f"{stage.name}: the loss is {value} at step {self._step}, nothing more can be "
+                "learned: train again with --precision float32 or another --seed"
+            )
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(stage.network.parameters(), _LARGEST_GRADIENT)
@@ -265,12 +281,12 @@ class Trainer:
         kept = min(stage.averaging, self._step / (self._step + 10))
         with torch.no_grad():
             new = stage.network.state_dict()
-            for name, value in self._average.state_dict().items():
-                if value.is_floating_point():
-                    value.lerp_(new[name], 1 - kept)
+            for name, mean in self._average.state_dict().items():
+                if mean.is_floating_point():
+                    mean.lerp_(new[name], 1 - kept)
                 else:
-                    value.copy_(new[name])
-        return float(loss.detach())
+                    mean.copy_(new[name])
+        return value
 
     def _validate(self, stage: Stage) -> Mapping[str, float]:
         self._average.eval()
