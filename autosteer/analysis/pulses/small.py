@@ -20,7 +20,8 @@ from autosteer.physics.streaking import optical_period_as
 ARCHITECTURE = "dciphr-small"
 """Name of the estimator and of its weights."""
 
-_SHOTS_TOGETHER = 128
+# So few that what is in between stays in the cache of a core.
+_SHOTS_TOGETHER = 32
 
 
 class SmallEstimator:

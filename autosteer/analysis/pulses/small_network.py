@@ -199,7 +199,7 @@ class SmallNetwork(nn.Module):
         seen = _INPUT_SCALE * counts.sqrt()[:, None]
         for convolution in self.convolutions:
             round_the_ring = torch.cat([seen[:, :, -1:], seen, seen[:, :, :1]], dim=2)
-            seen = torch.relu(convolution(round_the_ring))
+            seen = convolution(round_the_ring).relu_()
         lines = torch.relu(self.lines(seen.permute(0, 2, 1, 3).flatten(2)))
         pairs = torch.relu(self.pairs(lines))
         one, other = self.products(pairs).chunk(2, dim=2)
