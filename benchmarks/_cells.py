@@ -25,7 +25,7 @@ def version_of_the_code() -> str:
     digest = hashlib.sha256()
     for name in sorted(filter(None, listed.split(b"\0"))):
         path = ROOT / name.decode()
-        if path.is_file() and path.suffix in {".py", ".yaml"}:
+        if path.is_file() and path.suffix in {".py", ".yaml", ".safetensors"}:
             digest.update(name + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -28,12 +28,22 @@ def characterize(
         ),
     ],
     out: Annotated[Path, typer.Option(help="NPZ or Parquet file to write.")],
-    estimator: Annotated[str, typer.Option(help="How pulses are characterised: matched.")] = (
-        "matched"
-    ),
+    estimator: Annotated[
+        str, typer.Option(help="How pulses are characterised: matched, dciphr, or dciphr-small.")
+    ] = "matched",
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Calibration by 'autosteer calibrate pulses'; default: the simulator's."),
+        typer.Option(
+            help="Calibration by 'autosteer calibrate pulses', for matched; default: the "
+            "simulator's."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights by 'autosteer train pulses', for dciphr and dciphr-small; default of the "
+            "latter: those for the simulator."
+        ),
     ] = None,
     wavelength_um: Annotated[
         float, typer.Option(help="Wavelength of the streaking laser, in micrometers.")
@@ -57,7 +67,7 @@ def characterize(
         check_ending(out)
         check_folder(out)
         characterizes = load_estimator(
-            estimator, calibration, wavelength_um=wavelength_um, device=device
+            estimator, calibration, weights=weights, wavelength_um=wavelength_um, device=device
         )
         results: list[PulseResult] = []
         done = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from autosteer.cli import calibrate, config
+from autosteer.cli import calibrate, config, train
 from autosteer.cli.characterize import characterize
 from autosteer.cli.doctor import doctor
 from autosteer.cli.find_cell import find_cell
@@ -65,6 +65,7 @@ app.add_typer(config.app, name="config", rich_help_panel="Experiments")
 for analysis in (find_spots, make_mask, index, find_cell, characterize):
     app.command(rich_help_panel="Analysis")(analysis)
 app.add_typer(calibrate.app, name="calibrate", rich_help_panel="Analysis")
+app.add_typer(train.app, name="train", rich_help_panel="Analysis")
 for process in (ioc, source, worker, recorder, policy):
     app.command(rich_help_panel="Processes of a run, each by itself")(process)
 

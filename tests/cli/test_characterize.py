@@ -53,6 +53,16 @@ def test_a_table_and_a_summary(file: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(delay, phase * 261.8e3 / 46.52, rtol=1e-3)
 
 
+def test_pulses_of_a_file_by_a_network(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    options = ["--out", str(out), "--estimator", "dciphr-small"]
+    done = CliRunner().invoke(app, ["characterize", str(file), *options])
+    assert done.exit_code == 0, done.output
+    with np.load(out) as found, np.load(file.parent / "t.npz") as truth:
+        assert set(found.files) == COLUMNS
+        assert np.nanmedian(np.abs(found["delta_phase"] - truth["delta_phase"])) < 0.03
+
+
 def test_a_calibration_of_a_file(tmp_path: Path) -> None:
     simulate([str(tmp_path / "some.npz"), "--count", "250"])
     out = tmp_path / "calibration.json"
@@ -80,6 +90,12 @@ def test_a_calibration_that_has_nowhere_to_go_is_not_begun(file: Path, tmp_path:
         (["FILE", "--out", "x.npz", "--wavelength-um", "0"], "wavelength_um is 0"),
         (["FILE", "--out", "x.npz", "--estimator", "guess"], "no estimator 'guess'"),
         (["FILE", "--out", "x.npz", "--calibration", "gone.json"], "gone.json: No such file"),
+        (
+            ["FILE", "--out", "x.npz", "--estimator", "dciphr-small", "--weights", "gone.st"],
+            "gone.st: there is no such file; make weights with 'autosteer train pulses",
+        ),
+        (["FILE", "--out", "x.npz", "--estimator", "dciphr"], "and none come with the package"),
+        (["FILE", "--out", "x.npz", "--weights", "w.st"], "'matched' takes no weights"),
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: list[str], words: str, file: Path) -> None:

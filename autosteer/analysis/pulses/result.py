@@ -37,6 +37,8 @@ class Abstained(enum.IntEnum):
     """A count is the largest that its type can hold, or infinite."""
     INCOMPLETE = 5
     """A channel has not come: all its counts are NaN."""
+    UNFAMILIAR = 6
+    """Nothing like it was among the shots that a network was trained with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +62,11 @@ class PulseResult:
         The same as a delay; its sign and whole periods of the laser are not known [as].
     goodness : ndarray of float64, shape (n,)
         How far the agreement lies above what is to be expected, in standard deviations; far below
-        zero, something else was seen.
+        zero, something else was seen. Of networks: how usual the shot is among those that they were
+        trained with.
     ambiguous : ndarray of bool, shape (n,)
-        Whether another number of sub-spikes explains the shot nearly as well.
+        Whether another number of sub-spikes explains the shot nearly as well; of networks, another
+        phase as well, or the shot is unusual.
     abstained : ndarray of uint8, shape (n,)
         Why nothing is said, see `Abstained`; 0 where something is.
     """
