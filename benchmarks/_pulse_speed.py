@@ -93,5 +93,6 @@ def _estimator(name: str, device: str) -> PulseEstimator:
         **{f"familiarity.{name}": value for name, value in familiarity.tensors().items()},
         "calibration.temperature": torch.tensor(1.0),
         "calibration.sigma_scale": torch.tensor(1.0),
+        "calibration.confusion": torch.eye(5),
     }
     return DciphrEstimator(Weights("dciphr", (16, 512), tensors, {}), device=device)

@@ -67,6 +67,7 @@ def narrow_dciphr() -> DciphrEstimator:
     tensors = {f"networks.{name}": value for name, value in networks.state_dict().items()}
     tensors |= {f"familiarity.{name}": value for name, value in familiarity.tensors().items()}
     tensors |= {f"calibration.{name}": torch.tensor(1.0) for name in ("temperature", "sigma_scale")}
+    tensors["calibration.confusion"] = torch.eye(5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dciphr_module, "Networks", narrow_networks)
         return DciphrEstimator(Weights("dciphr", (16, 512), tensors, {}))
