@@ -29,8 +29,8 @@ class SmallEstimator:
 
     Standard deviations are what the network predicts for each shot, scaled once so that they agree
     with the errors of fresh shots: those of the highest peak, and where other phases are probable,
-    too, those of the whole distribution. `PulseResult.goodness` says how usual the sinogram is among
-    those of the training with as many sub-spikes, by a few numbers taken of it (see
+    too, those of the whole distribution. `PulseResult.goodness` says how usual the sinogram is
+    among those of the training with as many sub-spikes, by a few numbers taken of it (see
     `autosteer.analysis.pulses.familiarity`): it sees other spectrometers and broken channels, not
     whether the network is right. Shots that are ambiguous in number or phase, or unusual, are
     flagged; of those that are like nothing in the training nothing is said.
