@@ -134,9 +134,9 @@ def decode(logits: Tensor, *, circular: bool) -> tuple[Tensor, Tensor, Tensor]:
     phase : Tensor, shape (n,)
         Middle of the most probable class, half a class above its lower edge [rad].
     sigma : Tensor, shape (n,)
-        Standard deviation of the classes near to it [rad].
+        Standard deviation of the classes near to it, of all where those are not nearly all [rad].
     share : Tensor, shape (n,)
-        Their share of the probability.
+        Share of the probability that the classes near to it have.
     """
     k = logits.shape[1]
     turn = 2 * math.pi if circular else math.pi
@@ -148,8 +148,11 @@ def decode(logits: Tensor, *, circular: bool) -> tuple[Tensor, Tensor, Tensor]:
         off = torch.remainder(off + math.pi, 2 * math.pi) - math.pi
     near = weights * (off.abs() < _PEAK_REACH_RAD)
     share = near.sum(dim=1)
+    # Where something else is as probable, the classes near by alone would promise too much.
+    counting = torch.where(share[:, None] < SURE, weights, near)
     width = turn / k / math.sqrt(12)
-    return phase, ((near * off**2).sum(dim=1) / share + width**2).sqrt(), share
+    variance = (counting * off**2).sum(dim=1) / counting.sum(dim=1) + width**2
+    return phase, variance.sqrt(), share
 
 
 class DciphrEstimator:

@@ -116,6 +116,22 @@ class PhaseMixture:
         variance = self.sigmas.gather(1, index) ** 2 + (distance - mean[:, None]) ** 2
         return middle[:, 0] + mean, (weight * variance).sum(dim=1).sqrt(), share
 
+    def spread(self, phase: Tensor) -> Tensor:
+        """Return how far the whole distribution spreads about given phases.
+
+        Parameters
+        ----------
+        phase : Tensor, shape (n,)
+            Phases in the range [rad].
+
+        Returns
+        -------
+        Tensor, shape (n,)
+            Root mean squares of the distance [rad].
+        """
+        square = self.sigmas**2 + self._from(phase[:, None]) ** 2
+        return (self.log_weights.exp() * square).sum(dim=1).sqrt()
+
     def _from(self, phase: Tensor) -> Tensor:
         """Return how far phases lie above the means, shape (n, k)."""
         distance = phase - self.means

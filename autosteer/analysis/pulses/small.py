@@ -29,8 +29,9 @@ class SmallEstimator:
     """Characterises pulses with a small network.
 
     Standard deviations are what the network predicts for each shot, scaled once so that they agree
-    with the errors of fresh shots. `PulseResult.goodness` says how usual the sinogram is among
-    those of the training with as many sub-spikes, by a few numbers taken of it (see
+    with the errors of fresh shots: those of the highest peak, and where other phases are probable,
+    too, those of the whole distribution. `PulseResult.goodness` says how usual the sinogram is
+    among those of the training with as many sub-spikes, by a few numbers taken of it (see
     `autosteer.analysis.pulses.familiarity`): it sees other spectrometers and broken channels, not
     whether the network is right. Shots that are ambiguous in number or phase, or unusual, are
     flagged; of those that are like nothing in the training nothing is said.
@@ -107,6 +108,8 @@ class SmallEstimator:
         sure, number = probabilities.max(dim=1)
         pair = PhaseMixture.from_outputs(outputs.pair, circular=False)
         delta_phase, sigma, share = pair.peak()
+        # Where something else is as probable, the peak alone would promise too much.
+        sigma = torch.where(share < SURE, pair.spread(delta_phase), sigma)
         phase, _, _ = PhaseMixture.from_outputs(outputs.strongest, circular=True).peak()
         goodness, doubtful, strange = self._familiarity.judge(statistics(counts), number)
         ambiguous = (sure < SURE) | doubtful | ((number == 2) & (share < SURE))

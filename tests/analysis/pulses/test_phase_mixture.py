@@ -54,6 +54,15 @@ def test_neighbours_belong_to_a_peak_and_others_do_not() -> None:
     assert float(share) == pytest.approx(0.7, abs=1e-5)
 
 
+def test_the_whole_distribution_spreads_as_far_as_its_peaks_are_apart() -> None:
+    spacing = math.pi / K
+    found = mixture([(10, 0.5, 0.0), (50, 0.5, 0.0)], circular=False)
+    phase, sigma, share = found.peak()
+    assert float(share) == pytest.approx(0.5, abs=1e-5)
+    spread = math.sqrt(0.5 * (40 * spacing) ** 2 + float(sigma) ** 2)
+    assert float(found.spread(phase)) == pytest.approx(spread, rel=1e-4)
+
+
 def test_a_peak_goes_round_the_circle_and_ends_at_the_ends() -> None:
     spacing = 2 * math.pi / K
     phase, _, share = mixture([(0, 0.5, 0.0), (K - 1, 0.5, 0.0)], circular=True).peak()
