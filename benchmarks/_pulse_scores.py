@@ -38,6 +38,8 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "centers off by 10 bins": {"center_bin": 266.0},
     "kick of 100 bins": {"kick_bins": 100.0},
     "circular polarisation": {"polarized": False},
+    "kick wanders by 20 bins": {"kick_wander_bins": 20.0, "wander_pulses": 100.0},
+    "centers wander by 10 bins": {"center_wander_bins": 10.0, "wander_pulses": 100.0},
 }
 """Settings of the simulator that differ from those of the built-in calibration."""
 

@@ -1,6 +1,7 @@
 """Pulses: phases against the Cramer-Rao bound, counts, other settings, images, and speed.
 
 python benchmarks/pulses.py [--shots 2000] [--seed 1] [--speed-s 5] [--only TABLE ...]
+    [--figure PNG]
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from _cells import Cells, table
 from _pulse_errors import errors
+from _pulse_figures import draw
 from _pulse_images import images
 from _pulse_scores import (
     N_CLASSES,
@@ -205,6 +208,7 @@ def main() -> None:
     parser.add_argument("--speed-s", type=float, default=5.0, help="seconds of each speed")
     parser.add_argument("--budget-s", type=float, default=3600.0)
     parser.add_argument("--only", nargs="*", choices=sorted(TABLES), default=sorted(TABLES))
+    parser.add_argument("--figure", type=Path, help="PNG file for errors and counts")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cells = Cells("pulses", arguments.budget_s)
@@ -218,6 +222,9 @@ def main() -> None:
     for name, show in TABLES.items():
         if name in arguments.only:
             show(get, arguments)
+    if arguments.figure is not None:
+        draw(arguments.figure, arguments.shots, arguments.seed, PUBLISHED_RAD)
+        print(f"\nwrote {arguments.figure}")
 
 
 if __name__ == "__main__":
