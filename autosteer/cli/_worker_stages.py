@@ -144,12 +144,12 @@ def pulse_stage(
     torch.set_num_threads(1)
     options: dict[str, Any] = {"wavelength_um": section.wavelength_um, "device": section.device}
     calibration = Path(section.calibration) if section.calibration else None
-    weights: dict[str, Any] = {"weights": Path(section.weights)} if section.weights else {}
+    weights = Path(section.weights) if section.weights else None
     auditor = None
     if section.estimator == "matched":
-        estimator = load_estimator("matched", calibration, **options)
+        estimator = load_estimator("matched", calibration, weights=weights, **options)
     else:
-        estimator = load_estimator(section.estimator, **options, **weights)
+        estimator = load_estimator(section.estimator, weights=weights, **options)
         if section.audit_fraction:
             auditor = load_estimator("matched", calibration, **options)
     try:
