@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -131,9 +130,8 @@ def pulse_stage(
     """
     import torch
 
-    from autosteer.analysis.pulses import load_estimator
-    from autosteer.analysis.pulses.analyser import PulseAnalyser
     from autosteer.analysis.pulses.intake import ChannelIntake
+    from autosteer.analysis.pulses.stage import load_analyser
     from autosteer.analysis.pulses.watch import PulseWatch
     from autosteer.contracts import AnalysisError, ExperimentFileError, table_kind
 
@@ -142,23 +140,10 @@ def pulse_stage(
         raise ExperimentFileError(experiment.name, [("pulses", "needed to analyse sinograms")])
     # One worker, one core: more of them are for 'pulses.workers'.
     torch.set_num_threads(1)
-    options: dict[str, Any] = {"wavelength_um": section.wavelength_um, "device": section.device}
-    calibration = Path(section.calibration) if section.calibration else None
-    weights = Path(section.weights) if section.weights else None
-    auditor = None
-    if section.estimator == "matched":
-        estimator = load_estimator("matched", calibration, weights=weights, **options)
-    else:
-        estimator = load_estimator(section.estimator, weights=weights, **options)
-        if section.audit_fraction:
-            auditor = load_estimator("matched", calibration, **options)
-    try:
-        analyser = PulseAnalyser(estimator, auditor, section.audit_fraction)
-    except ValueError as error:
-        raise AnalysisError(f"pulses: {error}") from error
-    if estimator.shape != (source.channels, source.bins):
+    analyser = load_analyser(section)
+    if analyser.shape != (source.channels, source.bins):
         raise AnalysisError(
-            f"pulses: the estimator takes sinograms of shape {estimator.shape}, the source gives "
+            f"pulses: the estimator takes sinograms of shape {analyser.shape}, the source gives "
             f"({source.channels}, {source.bins}): give its own calibration, or weights"
         )
     for name in analyser.kinds:

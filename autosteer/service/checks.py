@@ -16,6 +16,7 @@ import psutil
 import zmq
 
 from autosteer.contracts import AutosteerError, Experiment
+from autosteer.contracts.analysis_sections import PulseSection
 from autosteer.service.versions import versions
 from autosteer.stream import ANY_PORT, DroppingBacklog, Inlet, Outlet
 
@@ -144,9 +145,23 @@ def check_experiment(
     addresses += source.addresses if source.kind != "tables" else ()
     for address in addresses:
         yield _check_reachable(address)
+    if experiment.pulses is not None:
+        yield _check_estimator(experiment.pulses)
     if experiment.simulation is not None:
         port = experiment.simulation.ioc.port
         yield _check_port(port)
+
+
+def _check_estimator(section: PulseSection) -> Finding:
+    """Load the estimator of pulses, and with it the calibration or the weights."""
+    from autosteer.analysis.pulses.stage import load_analyser
+
+    try:
+        analyser = load_analyser(section)
+    except AutosteerError as error:
+        return Finding("pulses", "bad", str(error), "correct the section 'pulses'")
+    tables = ", ".join(analyser.kinds)
+    return Finding("pulses", "good", f"{section.estimator}, tables: {tables}")
 
 
 def _check_disk(directory: Path) -> Finding:

@@ -144,6 +144,17 @@ def test_the_doctor_finds_this_machine_well(tmp_path: Path) -> None:
     assert any(finding["check"] == "sockets" for finding in findings)
 
 
+def test_the_doctor_loads_the_estimator_of_pulses(tmp_path: Path) -> None:
+    streams = [f"tcp://127.0.0.1:{5700 + number}" for number in range(16)]
+    source = {"kind": "sinograms", "rate_hz": 100, "addresses": streams}
+    for pulses, status in (({}, "good"), ({"weights": "nowhere.safetensors"}, "bad")):
+        file = write(tmp_path, simulation=None, source=source, pulses=pulses)
+        done = cli.invoke(app, ["doctor", file, "--no-devices", "--json"])
+        [finding] = [one for one in json.loads(done.output) if one["check"] == "pulses"]
+        assert finding["status"] == status
+    assert "nowhere.safetensors" in finding["found"]
+
+
 def test_the_doctor_names_a_dead_port_and_a_used_one(tmp_path: Path) -> None:
     with socket.socket() as used, socket.socket() as dead:
         used.bind(("127.0.0.1", 0))

@@ -103,6 +103,11 @@ class PulseAnalyser:
         self.audited: AuditedShots | None = None
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Channels and bins of the sinograms that it takes."""
+        return self._estimator.shape
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of the tables that it makes."""
         return (PULSE.name,) if self._auditor is None else (PULSE.name, AUDIT.name)

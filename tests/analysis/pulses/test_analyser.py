@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from autosteer.analysis.pulses.analyser import (
     chosen,
     two_spike_correction,
 )
+from autosteer.analysis.pulses.estimators import default_calibration
 from autosteer.analysis.pulses.result import Abstained
+from autosteer.analysis.pulses.stage import load_analyser
 from autosteer.analysis.pulses.watch import PulseWatch
 from autosteer.contracts import AUDIT, PULSE, AnalysisError, FrameError
+from autosteer.contracts.analysis_sections import PulseSection
 from autosteer.sims.mrco import MrcoSimulator
 
 PULSES = np.arange(500, 540, dtype=np.uint64)
@@ -80,8 +84,6 @@ def test_tables_hold_what_is_said_and_null_where_nothing_is(sinograms: NDArray[A
 def test_a_channel_that_the_calibration_knows_to_be_dead_is_not_missed(
     sinograms: NDArray[Any],
 ) -> None:
-    from autosteer.analysis.pulses.estimators import default_calibration
-
     whole = default_calibration()
     efficiencies = tuple(0.0 if n == 5 else one for n, one in enumerate(whole.efficiencies))
     estimator = load_estimator("matched", whole.model_copy(update={"efficiencies": efficiencies}))
@@ -203,3 +205,19 @@ def test_nothing_is_said_while_all_is_well() -> None:
     watch = PulseWatch()
     watch.take(result(3000), AuditedShots(result(60), result(60)))
     assert watch.finding() is None
+
+
+def test_the_section_of_an_experiment_makes_the_stage(tmp_path: Path) -> None:
+    assert load_analyser(PulseSection()).kinds == ("pulse", "audit")
+    assert load_analyser(PulseSection(audit_fraction=0)).kinds == ("pulse",)
+    matched = load_analyser(PulseSection(estimator="matched"))
+    assert matched.kinds == ("pulse",)
+    assert matched.shape == (16, 512)
+    with pytest.raises(AnalysisError, match=r"nowhere\.json"):
+        load_analyser(PulseSection(calibration=str(tmp_path / "nowhere.json")))
+    with pytest.raises(AnalysisError, match="takes no weights"):
+        load_analyser(PulseSection(estimator="matched", weights="weights.safetensors"))
+    narrow = default_calibration().model_copy(update={"n_bins": 256})
+    narrow.write(tmp_path / "narrow.json")
+    with pytest.raises(AnalysisError, match=r"pulses: the estimator takes .* \(16, 512\)"):
+        load_analyser(PulseSection(calibration=str(tmp_path / "narrow.json")))
