@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autosteer.contracts.simulation import SimulatedSfx
+from autosteer.sims._checks import checked_position, checked_pulses, checked_times, lognormal
 from autosteer.sims._draws import PulseDraws, poisson_quantile, stream_seed
 from autosteer.sims._processes import OrnsteinUhlenbeck, RandomTelegraph
 
@@ -223,18 +224,13 @@ class JetBeamline:
             If shapes differ, a motor is missing, a position is not finite, or a time is negative
             or beyond what the simulation keeps (some days).
         """
-        pulses = np.asarray(pulse_ids, dtype=np.uint64)
         times = self._checked_times(times_s)
-        if pulses.ndim != 1 or times.shape != pulses.shape:
-            raise ValueError(
-                f"pulse_ids has shape {pulses.shape} and times_s {times.shape}: both must be (n,)"
-            )
+        pulses = checked_pulses(pulse_ids, times)
         offset_um, stability = self._alignment(positions, times)
         flowing = ~self._clog.is_on(times)
         jitter, energy = self._draws.normal(pulses, slice(0, 2))
         thickness = self._thickness_at(offset_um - self._beam.jitter_um * jitter) * flowing
         overlap = thickness * stability
-        width = math.sqrt(math.log1p(self._beam.intensity_spread**2))
         return ShotTruth(
             pulse_id=pulses,
             p_hit=self._p_hit(offset_um, stability) * flowing,
@@ -243,7 +239,7 @@ class JetBeamline:
                 self._draws.uniform(pulses, 2), self._mean_in_beam * overlap
             ),
             overlap=overlap,
-            beam_intensity=np.exp(width * energy - width**2 / 2),
+            beam_intensity=lognormal(energy, self._beam.intensity_spread),
             jet_thickness_in_beam=thickness,
         )
 
@@ -317,14 +313,7 @@ class JetBeamline:
         return best
 
     def _checked_times(self, times_s: ArrayLike) -> Float:
-        times = np.asarray(times_s, dtype=np.float64)
-        latest = min(self._wander_across.longest_s, self._clog.longest_s)
-        if times.size and not (times.min() >= 0 and times.max() <= latest):
-            raise ValueError(
-                f"times_s reach {times.min()} to {times.max()} s: count them from the start "
-                f"of the run, 0 to {latest:.0f} s"
-            )
-        return times
+        return checked_times(times_s, min(self._wander_across.longest_s, self._clog.longest_s))
 
     def _jet_displacement_um(self, times: Float) -> tuple[Float, Float]:
         drift = self._jet.drift_um_per_min / 60 * times
@@ -338,14 +327,12 @@ class JetBeamline:
                 f"no position of motor(s) {missing}: positions hold {sorted(positions)}"
             )
         across_um, along_um = self._jet_displacement_um(times)
-        offset_um = across_um + 1000 * _finite(
-            positions, self._jet.across, self._jet.aligned_across_mm, times
-        )
+        across_mm = checked_position(positions, self._jet.across, times)
+        offset_um = across_um + 1000 * (across_mm - self._jet.aligned_across_mm)
         if self._jet.along is None:
             return offset_um, np.ones(times.shape)
-        height_mm = along_um / 1000 + _finite(
-            positions, self._jet.along, self._jet.aligned_along_mm, times
-        )
+        motor_mm = checked_position(positions, self._jet.along, times)
+        height_mm = along_um / 1000 + (motor_mm - self._jet.aligned_along_mm)
         return offset_um, np.exp(-0.5 * (height_mm / self._jet.stable_length_mm) ** 2)
 
     def _thickness_at(self, offset_um: Float) -> Float:
@@ -365,20 +352,6 @@ class JetBeamline:
         for miss, weight in zip(misses, self._node_weights, strict=True):
             p_hit -= weight * miss
         return p_hit
-
-
-def _finite(
-    positions: Mapping[str, ArrayLike], name: str, aligned_mm: float, times: Float
-) -> Float:
-    """Return a motor's distance from its aligned position, checked [mm]."""
-    position = np.asarray(positions[name], dtype=np.float64)
-    if position.shape not in {(), times.shape}:
-        raise ValueError(
-            f"positions of motor '{name}' have shape {position.shape}, times_s {times.shape}"
-        )
-    if not np.isfinite(position).all():
-        raise ValueError(f"a position of motor '{name}' is not finite")
-    return position - aligned_mm
 
 
 def _thickness_table(diameter_um: float, fwhm_um: float) -> tuple[Float, Float]:

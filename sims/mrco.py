@@ -181,9 +181,11 @@ class MrcoSimulator:
         """
         config, draws = self.config, self._draws
         pulses = np.asarray(pulse_ids, dtype=np.uint64)
-        number = self._numbers(pulses)
-        if n_spikes is not None:
-            number = np.broadcast_to(np.asarray(n_spikes, dtype=np.int64), pulses.shape)
+        number = (
+            self._numbers(pulses)
+            if n_spikes is None
+            else np.broadcast_to(np.asarray(n_spikes, dtype=np.int64), pulses.shape)
+        )
         if not (number.min(initial=0) >= 0 and number.max(initial=0) <= config.max_spikes):
             raise ValueError(f"n_spikes is {n_spikes}: it must be 0 to {config.max_spikes}")
         most = int(number.max(initial=0))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,12 @@ from autosteer.contracts import Experiment, ExperimentFileError
 from autosteer.contracts.simulation import SimulatedSfx
 from autosteer.contracts.xleap_simulation import SimulatedXleap
 from autosteer.physics import UnitCell
-from autosteer.sims.beamline import JetBeamline
+from autosteer.sims.beamline import JetBeamline, ShotTruth
+from autosteer.sims.emitters import TableMaker
 from autosteer.sims.pulse_tables import PulseTableSimulator
+from autosteer.sims.source import Beamline, TruthT
 from autosteer.sims.tables import TableSimulator
-from autosteer.sims.xleap import XleapMachine, attainable_share, pair_share
+from autosteer.sims.xleap import PulseTruth, XleapMachine, attainable_share, pair_share
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -24,47 +27,27 @@ Int = NDArray[np.int64]
 _DELAY_COLUMN = "pulse.delay_as"
 
 
-class World(Protocol):
-    """A beamline that turns the positions of motors into result tables."""
-
-    @property
-    def latency_s(self) -> float:
-        """From exposure to the analysis's result; monitors take no time [s]."""
-        ...
-
-    def tables(
-        self,
-        pulse_ids: NDArray[np.uint64],
-        times_s: Float,
-        timestamps_ns: Int,
-        positions: Mapping[str, ArrayLike],
-    ) -> dict[str, pa.RecordBatch]:
-        """Return the tables of pulses by kind."""
-        ...
-
-    def share_of_attainable(self, positions: Mapping[str, ArrayLike], time_s: float) -> float:
-        """Return how good positions truly are, over the best there are: for scoring only."""
-        ...
-
-
-class JetWorld:
-    """Crystals in a jet; good is what hits.
+@dataclass(frozen=True, slots=True, eq=False)
+class World(Generic[TruthT]):
+    """A beamline that turns the positions of motors into result tables.
 
     Parameters
     ----------
-    experiment : Experiment
-        An experiment with the crystals' cell, if it has a section ``analysis``.
-    config : SimulatedSfx
-        The beamline.
-    seed : int
-        Seed of everything that is drawn.
+    beamline : Beamline
+        What each pulse meets, or is.
+    maker : TableMaker
+        Makes result tables of that.
+    latency_s : float
+        From exposure to the analysis's result; monitors take no time [s].
+    share_of_attainable : callable
+        Says how good positions (by motor) truly are at a time since the start [s], over the best
+        there are; NaN while nothing can be attained. For scoring only.
     """
 
-    def __init__(self, experiment: Experiment, config: SimulatedSfx, seed: int) -> None:
-        self._beamline = JetBeamline(config, seed)
-        cell, min_spots = crystals_of(experiment)
-        self._tables = TableSimulator(config, cell, min_spots, seed)
-        self.latency_s = config.analysis_latency_s
+    beamline: Beamline[TruthT]
+    maker: TableMaker[TruthT]
+    latency_s: float
+    share_of_attainable: Callable[[Mapping[str, ArrayLike], float], float]
 
     def tables(
         self,
@@ -72,7 +55,7 @@ class JetWorld:
         times_s: Float,
         timestamps_ns: Int,
         positions: Mapping[str, ArrayLike],
-    ) -> dict[str, pa.RecordBatch]:
+    ) -> Mapping[str, pa.RecordBatch]:
         """Return the tables of pulses.
 
         Parameters
@@ -84,110 +67,45 @@ class JetWorld:
         timestamps_ns : ndarray of int64, shape (n,)
             The same as UTC [ns].
         positions : mapping of str to array_like, shape (n,) or ()
-            Position of each motor [mm].
+            Position of each motor.
 
         Returns
         -------
-        dict of str to pyarrow.RecordBatch
+        mapping of str to pyarrow.RecordBatch
             Tables by kind.
         """
-        truth = self._beamline.shots(pulse_ids, times_s, positions)
-        return self._tables.tables(truth, timestamps_ns)
+        truth = self.beamline.shots(pulse_ids, times_s, positions)
+        return self.maker.tables(truth, timestamps_ns)
 
-    def share_of_attainable(self, positions: Mapping[str, ArrayLike], time_s: float) -> float:
-        """Return the true hit probability over the best one: for scoring only.
 
-        Parameters
-        ----------
-        positions : mapping of str to float
-            Position of each motor [mm].
-        time_s : float
-            Time since the start [s].
+def _jet_world(experiment: Experiment, config: SimulatedSfx, seed: int) -> World[ShotTruth]:
+    """Make a jet with crystals; good is what hits."""
+    beamline = JetBeamline(config, seed)
+    cell, min_spots = crystals_of(experiment)
 
-        Returns
-        -------
-        float
-            The share; NaN during a clog.
-        """
-        attainable = float(self._beamline.p_hit_attainable(time_s))
-        here = float(self._beamline.p_hit_at(positions, time_s))
+    def share(positions: Mapping[str, ArrayLike], time_s: float) -> float:
+        attainable = float(beamline.p_hit_attainable(time_s))
+        here = float(beamline.p_hit_at(positions, time_s))
         return here / attainable if attainable else float("nan")
 
-
-class PulsePairWorld:
-    """Pairs of attosecond pulses; good are pairs at the delay that the objective counts.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        An experiment whose objective counts pulses with a delay in a window.
-    config : SimulatedXleap
-        The machine.
-    seed : int
-        Seed of everything that is drawn.
-
-    Raises
-    ------
-    ExperimentFileError
-        If the objective has no such window.
-    """
-
-    def __init__(self, experiment: Experiment, config: SimulatedXleap, seed: int) -> None:
-        self._machine = XleapMachine(config, seed)
-        self._tables = PulseTableSimulator(config, seed)
-        self._window_as = wanted_delays(experiment)
-        self._attainable = attainable_share(self._window_as, config)
-        self.latency_s = config.analysis_latency_s
-
-    def tables(
-        self,
-        pulse_ids: NDArray[np.uint64],
-        times_s: Float,
-        timestamps_ns: Int,
-        positions: Mapping[str, ArrayLike],
-    ) -> dict[str, pa.RecordBatch]:
-        """Return the tables of pulses.
-
-        Parameters
-        ----------
-        pulse_ids : ndarray of uint64, shape (n,)
-            Numbers of the machine pulses.
-        times_s : ndarray of float64, shape (n,)
-            Time of each since the start [s].
-        timestamps_ns : ndarray of int64, shape (n,)
-            The same as UTC [ns].
-        positions : mapping of str to array_like, shape (n,) or ()
-            Position of each motor.
-
-        Returns
-        -------
-        dict of str to pyarrow.RecordBatch
-            Tables by kind.
-        """
-        truth = self._machine.shots(pulse_ids, times_s, positions)
-        return self._tables.tables(truth, timestamps_ns)
-
-    def share_of_attainable(self, positions: Mapping[str, ArrayLike], time_s: float) -> float:
-        """Return the true share of wanted pairs over the best one: for scoring only.
-
-        Parameters
-        ----------
-        positions : mapping of str to float
-            Position of each motor.
-        time_s : float
-            Time since the start [s].
-
-        Returns
-        -------
-        float
-            The share.
-        """
-        chances = self._machine.chances(positions, time_s)
-        [here] = pair_share(chances, self._window_as, self._machine.config)
-        return float(here) / self._attainable
+    tables = TableSimulator(config, cell, min_spots, seed)
+    return World(beamline, tables, config.analysis_latency_s, share)
 
 
-def make_world(experiment: Experiment, seed: int) -> World:
+def _pair_world(experiment: Experiment, config: SimulatedXleap, seed: int) -> World[PulseTruth]:
+    """Make a machine for pulse pairs; good are those at the delay that the objective counts."""
+    machine = XleapMachine(config, seed)
+    window_as = wanted_delays(experiment)
+    attainable = attainable_share(window_as, config)
+
+    def share(positions: Mapping[str, ArrayLike], time_s: float) -> float:
+        [here] = pair_share(machine.chances(positions, time_s), window_as, config)
+        return float(here) / attainable
+
+    return World(machine, PulseTableSimulator(config, seed), config.analysis_latency_s, share)
+
+
+def make_world(experiment: Experiment, seed: int) -> World[ShotTruth] | World[PulseTruth]:
     """Make the world of an experiment's simulation.
 
     Parameters
@@ -211,8 +129,8 @@ def make_world(experiment: Experiment, seed: int) -> World:
         raise ExperimentFileError(experiment.name, [("simulation", "needed to simulate")])
     config = experiment.simulation.beamline
     if config.kind == "xleap":
-        return PulsePairWorld(experiment, config, seed)
-    return JetWorld(experiment, config, seed)
+        return _pair_world(experiment, config, seed)
+    return _jet_world(experiment, config, seed)
 
 
 def crystals_of(experiment: Experiment) -> tuple[UnitCell, int]:

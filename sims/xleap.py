@@ -6,7 +6,6 @@ the truth: it makes sinograms, and scores decisions; it never travels with them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from scipy.special import ndtr
 from autosteer.contracts.xleap_simulation import SimulatedKnob, SimulatedXleap
 from autosteer.physics.sinogram_model import SubSpikes
 from autosteer.physics.streaking import optical_period_as
+from autosteer.sims._checks import checked_position, checked_pulses, checked_times, lognormal
 from autosteer.sims._draws import PulseDraws, poisson_quantile, stream_seed
 from autosteer.sims._processes import OrnsteinUhlenbeck
 from autosteer.sims.mrco import MrcoSimulator
@@ -192,13 +192,7 @@ class XleapMachine:
             If a motor is missing, a position is not finite, shapes differ, or a time is negative
             or beyond what the simulation keeps (some days).
         """
-        times = np.atleast_1d(np.asarray(times_s, dtype=np.float64))
-        latest = self._delay_wander.longest_s
-        if times.size and not (times.min() >= 0 and times.max() <= latest):
-            raise ValueError(
-                f"times_s reach {times.min()} to {times.max()} s: count them from the start "
-                f"of the run, 0 to {latest:.0f} s"
-            )
+        times = np.atleast_1d(checked_times(times_s, self._delay_wander.longest_s))
         nothing = np.zeros(times.shape)
         off = self._modulator.widths_off(positions, times)
         taper = self._taper.widths_off(positions, times) if self._taper else nothing
@@ -243,12 +237,7 @@ class XleapMachine:
         ValueError
             As `chances` does, and if there is not one time for each pulse.
         """
-        pulses = np.asarray(pulse_ids, dtype=np.uint64)
-        if pulses.ndim != 1 or np.shape(times_s) != pulses.shape:
-            raise ValueError(
-                f"pulse_ids has shape {pulses.shape} and times_s {np.shape(times_s)}: both must "
-                "be (n,)"
-            )
+        pulses = checked_pulses(pulse_ids, times_s)
         chances = self.chances(positions, times_s)
         draws = self._draws
         first, second = (
@@ -261,8 +250,7 @@ class XleapMachine:
         spikes = self.spectrometer.random_spikes(pulses, number)
         spikes = replace(spikes, phase_rad=self._phases(pulses, number, first & second, delay))
         dark_rate = self.config.spectrometer.dark_scale
-        width = math.sqrt(math.log1p(self.config.intensity_spread**2))
-        energy = np.exp(width * draws.normal(pulses, _ENERGY) - width**2 / 2)
+        energy = lognormal(draws.normal(pulses, _ENERGY), self.config.intensity_spread)
         return PulseTruth(
             pulse_id=pulses,
             first_chance=chances.first_chance,
@@ -369,11 +357,4 @@ def _positions_of(positions: Mapping[str, ArrayLike], name: str, times: Float) -
     """Return a motor's positions, checked, shape of the times."""
     if name not in positions:
         raise ValueError(f"no position of motor '{name}': positions hold {sorted(positions)}")
-    position = np.asarray(positions[name], dtype=np.float64)
-    if position.shape not in {(), times.shape}:
-        raise ValueError(
-            f"positions of motor '{name}' have shape {position.shape}, times_s {times.shape}"
-        )
-    if not np.isfinite(position).all():
-        raise ValueError(f"a position of motor '{name}' is not finite")
-    return np.broadcast_to(position, times.shape)
+    return np.broadcast_to(checked_position(positions, name, times), times.shape)

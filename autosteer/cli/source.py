@@ -55,17 +55,18 @@ def source(
             context, "source", run_uid, agent, recorder, directory / "source.spool", stride
         )
         streams = worker_streams(context, experiment, run_uid)
-        config = simulation.beamline
+        config, prefix = simulation.beamline, simulation.ioc.prefix
         if config.kind == "xleap":
             pulses = xleap_parts(experiment, config, streams, monitor)
-            _pulse(experiment, pulses, streams, monitor, directory, runtime)
+            _pulse(experiment, prefix, pulses, streams, monitor, directory, runtime)
         else:
             shots = jet_parts(experiment, config, streams, monitor, runtime)
-            _pulse(experiment, shots, streams, monitor, directory, runtime)
+            _pulse(experiment, prefix, shots, streams, monitor, directory, runtime)
 
 
 def _pulse(
     experiment: Experiment,
+    prefix: str,
     parts: SimulatedParts[TruthT],
     streams: WorkerStreams,
     monitor: Producer,
@@ -76,16 +77,13 @@ def _pulse(
     import time
     from itertools import chain
 
-    from autosteer.contracts import ExperimentFileError
     from autosteer.sims import TruthLog
     from autosteer.sims.epics_machine import EpicsMachine
     from autosteer.sims.source import SimulatedSource
     from autosteer.stream import RealClock
 
     source = experiment.source
-    if experiment.simulation is None:
-        raise ExperimentFileError(experiment.name, [("simulation", "needed to simulate a source")])
-    machine = EpicsMachine(experiment.simulation.ioc.prefix, parts.motors)
+    machine = EpicsMachine(prefix, parts.motors)
     with TruthLog(directory / "truth.arrows", parts.truth_schema) as truth:
         simulated = SimulatedSource(
             parts.beamline,
