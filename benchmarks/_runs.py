@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
+
+from _host import HostWatch
+
+Truth = TypeVar("Truth")
 
 
 def run_experiment(
@@ -40,3 +47,38 @@ def run_experiment(
     command += ["--duration", str(duration_s), "--seed", str(seed), "--json"]
     command += [word for path, value in changed.items() for word in ("--set", f"{path}={value}")]
     return subprocess.run(command, capture_output=True, check=False)
+
+
+def run_to_score(
+    experiment: Path, duration_s: float, seed: int, read: Callable[[Path], Truth]
+) -> tuple[dict[str, Any], Truth, float]:
+    """Run an experiment, and read the simulator's truth afterwards.
+
+    Parameters
+    ----------
+    experiment : Path
+        Experiment file.
+    duration_s : float
+        Seconds of beam.
+    seed : int
+        Seed of everything random.
+    read : callable
+        Reads the log of the truth.
+
+    Returns
+    -------
+    summary : dict
+        Summary of the run.
+    truth : object
+        The truth.
+    host_stall_s : float
+        Longest time for which the machine ran nothing [s].
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        with HostWatch() as host:
+            done = run_experiment(experiment, folder, duration_s, seed)
+        if done.returncode:
+            raise SystemExit(done.stderr.decode()[-3000:])
+        summary = json.loads(done.stdout)
+        truth = read(Path(summary["run_dir"]) / "simulation" / "truth.arrows")
+    return summary, truth, host.longest_s

@@ -9,17 +9,13 @@ simulator is read afterwards, from its own file, for the score alone.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _cells import ROOT, Cells, table
-from _host import HostWatch
-from _runs import run_experiment
+from _runs import run_to_score
 
 from autosteer.sims import read_truth
 
@@ -29,13 +25,7 @@ END_S = 1.0
 
 def run(seed: int, duration_s: float) -> dict[str, Any]:
     """Run once, and score it."""
-    with tempfile.TemporaryDirectory() as folder:
-        with HostWatch() as host:
-            done = run_experiment(EXPERIMENT, folder, duration_s, seed)
-        if done.returncode:
-            raise SystemExit(done.stderr.decode()[-3000:])
-        summary = json.loads(done.stdout)
-        truth = read_truth(Path(summary["run_dir"]) / "simulation" / "truth.arrows")
+    summary, truth, stall_s = run_to_score(EXPERIMENT, duration_s, seed, read_truth)
     seconds = (truth.timestamp - truth.timestamp[0]) / 1e9
     share = truth.p_hit / truth.p_hit_attainable
     at_end = seconds > seconds[-1] - END_S
@@ -60,7 +50,7 @@ def run(seed: int, duration_s: float) -> dict[str, Any]:
         "share_start": float(share[seconds < END_S].mean()),
         "share_end": float(np.nanmean(share[at_end])),
         "attainable": float(truth.p_hit_attainable.max()),
-        "host_stall_s": host.longest_s,
+        "host_stall_s": stall_s,
     }
 
 

@@ -9,17 +9,13 @@ simulator is read afterwards, from its own file, for the score alone.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _cells import ROOT, Cells, table
-from _host import HostWatch
-from _runs import run_experiment
+from _runs import run_to_score
 
 from autosteer.cli._experiment import read_experiment
 from autosteer.contracts import Experiment
@@ -45,13 +41,7 @@ def run(seed: int, duration_s: float) -> dict[str, Any]:
     """Run once, and score it."""
     experiment, _ = read_experiment(EXPERIMENT)
     window_as, config = wanted_delays(experiment), machine(experiment)
-    with tempfile.TemporaryDirectory() as folder:
-        with HostWatch() as host:
-            done = run_experiment(EXPERIMENT, folder, duration_s, seed)
-        if done.returncode:
-            raise SystemExit(done.stderr.decode()[-3000:])
-        summary = json.loads(done.stdout)
-        truth = read_pulse_truth(Path(summary["run_dir"]) / "simulation" / "truth.arrows")
+    summary, truth, stall_s = run_to_score(EXPERIMENT, duration_s, seed, read_pulse_truth)
     seconds = (truth.timestamp - truth.timestamp[0]) / 1e9
     attainable = attainable_share(window_as, config)
     share = pair_share(truth.chances, window_as, config) / attainable
@@ -78,7 +68,7 @@ def run(seed: int, duration_s: float) -> dict[str, Any]:
         "share_start": float(share[seconds < START_S].mean()),
         "share_end": float(share[seconds > seconds[-1] - END_S].mean()),
         "reached_s": float(seconds[reached[0]]) if len(reached) else float("nan"),
-        "host_stall_s": host.longest_s,
+        "host_stall_s": stall_s,
     }
 
 

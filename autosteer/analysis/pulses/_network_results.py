@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autosteer.analysis.pulses.familiarity import Familiarity
 from autosteer.analysis.pulses.result import (
     N_CLASSES,
     Abstained,
@@ -17,10 +19,61 @@ from autosteer.analysis.pulses.result import (
     checked_sinograms,
     make_result,
 )
+from autosteer.analysis.pulses.weights import Weights
 
 SURE = 0.95
 """Where the most probable number, or the peak of the phase, is less probable than this, something
 else explains the shot, too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scales:
+    """What was found on fresh shots after a training, and is kept with the weights.
+
+    Parameters
+    ----------
+    temperature : float
+        Divides logits of the number, so that probabilities are right.
+    sigma : float
+        Multiplies standard deviations, so that they agree with errors.
+    confusion : ndarray of float64, shape (5, 5)
+        How the networks count: shares of what they call each true number.
+    familiarity : Familiarity
+        What shots look like.
+    """
+
+    temperature: float
+    sigma: float
+    confusion: NDArray[np.float64]
+    familiarity: Familiarity
+
+    @classmethod
+    def of(cls, weights: Weights, device: torch.device) -> Scales:
+        """Take them from weights.
+
+        Parameters
+        ----------
+        weights : Weights
+            The weights.
+        device : torch.device
+            Where shots are looked at.
+
+        Returns
+        -------
+        Scales
+            The scales.
+
+        Raises
+        ------
+        AnalysisError
+            If the weights lack one.
+        """
+        return cls(
+            float(weights.tensor("calibration.temperature")),
+            float(weights.tensor("calibration.sigma_scale")),
+            weights.tensor("calibration.confusion").numpy(),
+            Familiarity(**weights.under("familiarity")).to(device),
+        )
 
 
 class Seen(NamedTuple):

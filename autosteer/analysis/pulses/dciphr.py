@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from autosteer.analysis._devices import usable_device
 from autosteer.analysis.pulses._cuda_graphs import captured
-from autosteer.analysis.pulses._network_results import SURE, Seen, characterize_by
-from autosteer.analysis.pulses.familiarity import Familiarity, statistics
+from autosteer.analysis.pulses._network_results import SURE, Scales, Seen, characterize_by
+from autosteer.analysis.pulses.familiarity import statistics
 from autosteer.analysis.pulses.networks import (
     N_BINS,
     N_CHANNELS,
@@ -191,10 +191,7 @@ class DciphrEstimator:
         networks = Networks()
         weights.load("networks", networks)
         networks.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._familiarity = Familiarity(**weights.under("familiarity")).to(self._device)
-        self._temperature = float(weights.tensor("calibration.temperature"))
-        self._sigma_scale = float(weights.tensor("calibration.sigma_scale"))
-        self._confusion = weights.tensor("calibration.confusion").numpy()
+        self._scales = Scales.of(weights, self._device)
         self._together: _Calls = networks.counted, networks.single, networks.pair
         self._alone: _Calls = self._together
         if self._device.type == "cuda":
@@ -212,7 +209,7 @@ class DciphrEstimator:
     @property
     def confusion(self) -> NDArray[np.float64]:
         """How it counts on fresh shots of the training, shape (5, 5)."""
-        return self._confusion
+        return self._scales.confusion
 
     def characterize(self, sinograms: NDArray[Any]) -> PulseResult:
         """Characterise pulses.
@@ -242,9 +239,9 @@ class DciphrEstimator:
         """Look at sinograms."""
         counted, single, pair = self._alone if len(counts) == 1 else self._together
         clean, logits = counted(counts)
-        probabilities = (logits.double() / self._temperature).softmax(dim=1)
+        probabilities = (logits.double() / self._scales.temperature).softmax(dim=1)
         sure, number = probabilities.max(dim=1)
-        goodness, doubtful, strange = self._familiarity.judge(statistics(counts), number)
+        goodness, doubtful, strange = self._scales.familiarity.judge(statistics(counts), number)
         ambiguous = (sure < SURE) | doubtful
         numbers = counts.new_full((4, len(counts)), torch.nan)
         numbers[3] = goodness
@@ -254,7 +251,7 @@ class DciphrEstimator:
             ambiguous[one] |= share < SURE
         if len(two):
             numbers[1, two], sigma, share = decode(pair(clean[two]), circular=False)
-            numbers[2, two] = self._sigma_scale * sigma
+            numbers[2, two] = self._scales.sigma * sigma
             ambiguous[two] |= share < SURE
         return Seen(probabilities, numbers, torch.stack([ambiguous, strange]))
 

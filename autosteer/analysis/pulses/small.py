@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autosteer.analysis._devices import usable_device
-from autosteer.analysis.pulses._network_results import SURE, Seen, characterize_by
-from autosteer.analysis.pulses.familiarity import Familiarity, statistics
+from autosteer.analysis.pulses._network_results import SURE, Scales, Seen, characterize_by
+from autosteer.analysis.pulses.familiarity import statistics
 from autosteer.analysis.pulses.phase_mixture import PhaseMixture
 from autosteer.analysis.pulses.result import PulseResult
 from autosteer.analysis.pulses.small_network import SmallNetwork
@@ -63,10 +63,7 @@ class SmallEstimator:
         self._network = SmallNetwork(*weights.shape)
         weights.load("network", self._network)
         self._network.to(self._device).prepare()
-        self._familiarity = Familiarity(**weights.under("familiarity")).to(self._device)
-        self._temperature = float(weights.tensor("calibration.temperature"))
-        self._sigma_scale = float(weights.tensor("calibration.sigma_scale"))
-        self._confusion = weights.tensor("calibration.confusion").numpy()
+        self._scales = Scales.of(weights, self._device)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,7 +73,7 @@ class SmallEstimator:
     @property
     def confusion(self) -> NDArray[np.float64]:
         """How it counts on fresh shots of the training, shape (5, 5)."""
-        return self._confusion
+        return self._scales.confusion
 
     def characterize(self, sinograms: NDArray[Any]) -> PulseResult:
         """Characterise pulses.
@@ -104,14 +101,14 @@ class SmallEstimator:
     def _look(self, counts: Tensor) -> Seen:
         """Look at sinograms."""
         outputs = self._network(counts)
-        probabilities = (outputs.number.double() / self._temperature).softmax(dim=1)
+        probabilities = (outputs.number.double() / self._scales.temperature).softmax(dim=1)
         sure, number = probabilities.max(dim=1)
         pair = PhaseMixture.from_outputs(outputs.pair, circular=False)
         delta_phase, sigma, share = pair.peak()
         # Where something else is as probable, the peak alone would promise too much.
         sigma = torch.where(share < SURE, pair.spread(delta_phase), sigma)
         phase, _, _ = PhaseMixture.from_outputs(outputs.strongest, circular=True).peak()
-        goodness, doubtful, strange = self._familiarity.judge(statistics(counts), number)
+        goodness, doubtful, strange = self._scales.familiarity.judge(statistics(counts), number)
         ambiguous = (sure < SURE) | doubtful | ((number == 2) & (share < SURE))
-        numbers = torch.stack([phase, delta_phase, self._sigma_scale * sigma, goodness])
+        numbers = torch.stack([phase, delta_phase, self._scales.sigma * sigma, goodness])
         return Seen(probabilities, numbers, torch.stack([ambiguous, strange]))
