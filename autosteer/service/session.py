@@ -187,9 +187,13 @@ class Session:
             ["policy", file, "--connect", agent.policy.address],
             restart=_same(["policy", file, "--connect", agent.policy.address]),
         )
-        async with asyncio.TaskGroup() as starting:
-            starting.create_task(supervisor.start(policy))
-            starting.create_task(self._start_source(run, supervisor, addresses, taken))
+        try:
+            async with asyncio.TaskGroup() as starting:
+                starting.create_task(supervisor.start(policy))
+                starting.create_task(self._start_source(run, supervisor, addresses, taken))
+        except ExceptionGroup as group:
+            # The first to fail says why; the others were only cancelled for it.
+            raise group.exceptions[0] from None
         await agent.policy.ready.wait()
         return agent
 

@@ -82,3 +82,14 @@ def test_pulses_are_characterised_steered_on_and_sorted(run: Run) -> None:
     assert "0 to 1000: 5 of 5" in page
     replayed = autosteer("replay", str(run.directory))
     assert replayed.returncode == 0, replayed.stdout
+
+
+def test_a_worker_that_cannot_start_is_one_clear_line(tmp_path: Path) -> None:
+    done = autosteer(
+        *("run", str(EXAMPLE), "--set", f"record.directory={tmp_path}"),
+        *("--set", "pulses.weights=nowhere.safetensors"),
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    [line] = [one for one in done.stderr.splitlines() if "nowhere.safetensors" in one]
+    assert line.startswith("autosteer: process 'worker-0' ended with code 2 before it was ready")
