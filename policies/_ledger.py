@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.contracts import PolicyError
+from autosteer.contracts import PolicyError, Problem
 
 Float = NDArray[np.float64]
 
@@ -42,27 +42,16 @@ class Ledger:
 
     Parameters
     ----------
-    knobs : mapping of str to (float, float)
-        Limits by knob.
-    objective : str
-        Name of the objective.
-
-    Raises
-    ------
-    PolicyError
-        If there are no knobs, or limits are not finite and in order.
+    problem : Problem
+        Knobs and objective.
     """
 
-    def __init__(self, knobs: Mapping[str, Sequence[float]], objective: str) -> None:
-        if not knobs:
-            raise PolicyError("a policy needs at least one knob")
-        for name, limits in knobs.items():
-            if len(limits) != 2 or not all(map(math.isfinite, limits)) or limits[0] >= limits[1]:
-                raise PolicyError(f"limits of knob '{name}' are {limits}: give (low, high)")
-        self.names = tuple(knobs)
-        self.objective = objective
-        self.low = np.array([limits[0] for limits in knobs.values()], np.float64)
-        self.high = np.array([limits[1] for limits in knobs.values()], np.float64)
+    def __init__(self, problem: Problem) -> None:
+        self.names = tuple(problem.knobs)
+        self.objective = problem.objective.name
+        self.sign = 1.0 if problem.objective.maximize else -1.0
+        self.low = np.array([knob.low for knob in problem.knobs.values()], np.float64)
+        self.high = np.array([knob.high for knob in problem.knobs.values()], np.float64)
         self.measured: dict[str, Measurement] = {}
         self.pending: dict[str, tuple[float, ...]] = {}
         self.failed: dict[str, tuple[float, ...]] = {}
@@ -167,13 +156,8 @@ class Ledger:
         scaled: Float = (rows - self.low) / (self.high - self.low)
         return scaled
 
-    def best_measured(self, sign: float) -> dict[str, Any]:
+    def best_measured(self) -> dict[str, Any]:
         """Return the measured point with the best mean.
-
-        Parameters
-        ----------
-        sign : float
-            1 to maximise, -1 to minimise.
 
         Returns
         -------
@@ -182,7 +166,7 @@ class Ledger:
         """
         if not self.measured:
             return {}
-        top = max(self.measured.values(), key=lambda point: sign * point.mean)
+        top = max(self.measured.values(), key=lambda point: self.sign * point.mean)
         return {
             **dict(zip(self.names, top.x, strict=True)),
             self.objective: top.mean,

@@ -22,7 +22,7 @@ from linear_operator.utils.warnings import NumericalWarning
 from scipy.stats import qmc
 from torch import Tensor
 
-from autosteer.contracts import PolicyError
+from autosteer.contracts import PolicyError, Problem
 from autosteer.policies._ledger import Float, Ledger
 from autosteer.policies._links import LinkName, make_link
 
@@ -38,14 +38,8 @@ class BayesianPolicy:
 
     Parameters
     ----------
-    knobs : mapping of str to (float, float)
-        Limits by knob, in the knob's unit.
-    objective : str
-        Name of the objective.
-    maximize : bool, default True
-        Whether more is better.
-    seed : int, default 0
-        Seed of the opening points and of every draw.
+    problem : Problem
+        Knobs and objective.
     link : {"identity", "arcsine"}, default "identity"
         Scale on which the model sees the objective; ``arcsine`` is for fractions.
     n_initial : int, default 6
@@ -71,7 +65,7 @@ class BayesianPolicy:
 
     Examples
     --------
-    >>> policy = BayesianPolicy({"x": (-1.0, 1.0)}, "hits", seed=3)
+    >>> policy = BayesianPolicy(Problem.of({"x": (-1.0, 1.0)}, "hits", seed=3))
     >>> [point] = policy.suggest(1)
     >>> policy.ingest([{**point, "hits": 0.4, "hits_sem": 0.05}])
     >>> policy.best()["hits"]
@@ -80,10 +74,7 @@ class BayesianPolicy:
 
     def __init__(
         self,
-        knobs: Mapping[str, Sequence[float]],
-        objective: str,
-        maximize: bool = True,
-        seed: int = 0,
+        problem: Problem,
         *,
         link: LinkName = "identity",
         n_initial: int = 6,
@@ -102,10 +93,10 @@ class BayesianPolicy:
         for name, count in counts.items():
             if count < 1:
                 raise PolicyError(f"{name} is {count}: it must be at least 1")
-        self._ledger = Ledger(knobs, objective)
-        self._sign = 1.0 if maximize else -1.0
+        self._ledger = Ledger(problem)
+        self._sign = self._ledger.sign
         self._link = make_link(link)
-        self._seed = seed
+        self._seed = problem.seed
         self._n_initial = n_initial
         self._mc_samples = mc_samples
         self._raw_samples = raw_samples
@@ -185,7 +176,7 @@ class BayesianPolicy:
             first measurement. With fewer than two points, the better of them.
         """
         if len(self._ledger.measured) < 2:
-            return self._ledger.best_measured(self._sign)
+            return self._ledger.best_measured()
         model = self._fitted()
         measured = self._measured_x()
         dimension = len(self._ledger.names)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autosteer.contracts import PolicyError
+from autosteer.contracts import PolicyError, Problem
 from autosteer.policies._ledger import Float, Ledger
 
 
@@ -16,26 +16,16 @@ class _Unmodelled:
 
     Parameters
     ----------
-    knobs : mapping of str to (float, float)
-        Limits by knob.
-    objective : str
-        Name of the objective.
-    maximize : bool, default True
-        Whether more is better.
-    seed : int, default 0
-        Seed of whatever is drawn.
+    problem : Problem
+        Knobs and objective.
     """
 
     def __init__(
         self,
-        knobs: Mapping[str, Sequence[float]],
-        objective: str,
-        maximize: bool = True,
-        seed: int = 0,
+        problem: Problem,
     ) -> None:
-        self._ledger = Ledger(knobs, objective)
-        self._sign = 1.0 if maximize else -1.0
-        self._seed = seed
+        self._ledger = Ledger(problem)
+        self._seed = problem.seed
         self._given = 0
 
     def _unit_points(self, first: int, count: int) -> Float:
@@ -86,7 +76,7 @@ class _Unmodelled:
         dict
             Knobs, objective and its ``_sd``; empty if nothing was measured.
         """
-        return self._ledger.best_measured(self._sign)
+        return self._ledger.best_measured()
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state as JSON-able values.
@@ -115,18 +105,12 @@ class RandomPolicy(_Unmodelled):
 
     Parameters
     ----------
-    knobs : mapping of str to (float, float)
-        Limits by knob.
-    objective : str
-        Name of the objective.
-    maximize : bool, default True
-        Whether more is better; only `best` depends on it.
-    seed : int, default 0
-        Seed of the draws.
+    problem : Problem
+        Knobs and objective.
 
     Examples
     --------
-    >>> policy = RandomPolicy({"x": (0.0, 2.0)}, "hits", seed=1)
+    >>> policy = RandomPolicy(Problem.of({"x": (0.0, 2.0)}, "hits", seed=1))
     >>> [point] = policy.suggest(1)
     >>> 0.0 <= point["x"] <= 2.0
     True
@@ -143,14 +127,8 @@ class GridPolicy(_Unmodelled):
 
     Parameters
     ----------
-    knobs : mapping of str to (float, float)
-        Limits by knob; the grid includes them.
-    objective : str
-        Name of the objective.
-    maximize : bool, default True
-        Whether more is better; only `best` depends on it.
-    seed : int, default 0
-        Not used: a grid has no chance in it.
+    problem : Problem
+        Knobs and objective.
     points_per_knob : int, default 6
         Places along each knob.
 
@@ -161,20 +139,18 @@ class GridPolicy(_Unmodelled):
 
     Examples
     --------
-    >>> policy = GridPolicy({"x": (0.0, 1.0), "y": (0.0, 1.0)}, "hits", points_per_knob=2)
+    >>> problem = Problem.of({"x": (0.0, 1.0), "y": (0.0, 1.0)}, "hits")
+    >>> policy = GridPolicy(problem, points_per_knob=2)
     >>> [(point["x"], point["y"]) for point in policy.suggest(9)]
     [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0)]
     """
 
     def __init__(
         self,
-        knobs: Mapping[str, Sequence[float]],
-        objective: str,
-        maximize: bool = True,
-        seed: int = 0,
+        problem: Problem,
         points_per_knob: int = 6,
     ) -> None:
-        super().__init__(knobs, objective, maximize, seed)
+        super().__init__(problem)
         if points_per_knob < 2:
             raise PolicyError(f"points_per_knob is {points_per_knob}: a grid needs at least 2")
         self._per_knob = points_per_knob

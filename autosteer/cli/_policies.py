@@ -29,17 +29,11 @@ def make_policy(experiment: Experiment) -> Policy:
     """
     policy_class = resolve(experiment.policy.class_name, "autosteer.policies")
     try:
-        made = policy_class(
-            knobs={name: (knob.low, knob.high) for name, knob in experiment.knobs.items()},
-            objective=experiment.objective.name,
-            maximize=experiment.objective.direction == "maximize",
-            seed=experiment.seed,
-            **experiment.policy.options,
-        )
+        made = policy_class(experiment.problem, **experiment.policy.options)
     except TypeError as error:
         raise PolicyError(
-            f"policy {experiment.policy.class_name} cannot be made: {error}; a policy takes knobs, "
-            "objective, maximize, seed, and the options of the experiment file"
+            f"policy {experiment.policy.class_name} cannot be made: {error}; a policy takes the "
+            "problem, and the options of the experiment file"
         ) from error
     if not isinstance(made, Policy):
         raise PolicyError(

@@ -36,6 +36,15 @@ from autosteer.contracts.errors import (
 from autosteer.contracts.experiment import Experiment, Knob
 from autosteer.contracts.messages import OUTSIDE_RUN, FramesInfo, Header
 from autosteer.contracts.parsing import parse_experiment
+from autosteer.contracts.problem import (
+    Aim,
+    Goal,
+    KeepOutBox,
+    LinearLimit,
+    OutcomeLimit,
+    Problem,
+    Range,
+)
 from autosteer.contracts.protocols import (
     Actuator,
     Checkpointable,
@@ -88,6 +97,7 @@ __all__ = [
     "SPOTS",
     "Actuator",
     "AddressError",
+    "Aim",
     "AnalysisError",
     "AutosteerError",
     "Best",
@@ -101,10 +111,13 @@ __all__ = [
     "Explains",
     "FrameError",
     "FramesInfo",
+    "Goal",
     "Header",
+    "KeepOutBox",
     "Knob",
     "KnowsBest",
     "LineSink",
+    "LinearLimit",
     "MissingExtraError",
     "Mode",
     "MotorFacts",
@@ -113,11 +126,14 @@ __all__ = [
     "Objective",
     "OutOfOrderError",
     "Outcome",
+    "OutcomeLimit",
     "Policy",
     "PolicyError",
     "Predicts",
+    "Problem",
     "ProcessError",
     "Quantity",
+    "Range",
     "ReadbackCallback",
     "ReadbackSource",
     "RecordingError",

@@ -20,7 +20,16 @@ from pydantic import (
 from autosteer.contracts._section import Fraction, Scalar, Section
 from autosteer.contracts.analysis_sections import Analysis, PulseSection
 from autosteer.contracts.decisions import Mode
-from autosteer.contracts.quantities import Objective, Quantity, SortSection
+from autosteer.contracts.problem import (
+    Aim,
+    Goal,
+    KeepOutBox,
+    LinearLimit,
+    OutcomeLimit,
+    Problem,
+    Range,
+)
+from autosteer.contracts.quantities import Objective, OutcomeConstraint, Quantity, SortSection
 from autosteer.contracts.simulation import Simulation
 from autosteer.contracts.sources import Source
 
@@ -57,6 +66,15 @@ class Knob(Section):
     )
     timeout_s: PositiveFloat = Field(
         default=10.0, description="A move that takes longer is a failure [s]"
+    )
+    step: PositiveFloat | None = Field(
+        default=None,
+        description="Only low, low + step, ... are places, for example wells or filters [units]",
+    )
+    speed: PositiveFloat | None = Field(
+        default=None,
+        description="How fast it moves, for policies that weigh the way; without it every move "
+        "counts the same [units/s]",
     )
 
     @model_validator(mode="after")
@@ -111,6 +129,19 @@ class Stop(Section):
     when_sorted: bool = Field(
         default=False, description="End when every bin of the section 'sort' is full"
     )
+    sample_ul: PositiveFloat | None = Field(
+        default=None, description="Sample used from the first shot on, where its flow is known [ul]"
+    )
+    target: FiniteFloat | None = Field(
+        default=None, description="Value of the objective that is enough"
+    )
+    min_gain: PositiveFloat | None = Field(
+        default=None,
+        description="End when the policy expects a smaller further gain of the objective",
+    )
+    confidence: float = Field(
+        default=0.95, ge=0.5, lt=1, description="Probability with which 'target' is to be reached"
+    )
     max_failures: PositiveInt = Field(
         default=3, description="Moves (or asks) that may fail in a row"
     )
@@ -129,6 +160,21 @@ class KeepOut(Section):
     box: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(
         min_length=1, description="(low, high) by knob [units]"
     )
+
+
+class LinearConstraint(Section):
+    """A bound on a weighted sum of knobs that every setpoint must keep."""
+
+    name: str
+    weights: dict[str, FiniteFloat] = Field(min_length=1, description="Weight by knob")
+    above: FiniteFloat | None = Field(default=None, description="The sum must not be less")
+    below: FiniteFloat | None = Field(default=None, description="The sum must not be greater")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.above is None and self.below is None:
+            raise ValueError("give above or below")
+        return self
 
 
 class Interlock(Section):
@@ -159,6 +205,7 @@ class EnvelopeSection(Section):
         default=0.0, description="Shortest time from move to move [s]"
     )
     keep_out: tuple[KeepOut, ...] = ()
+    linear: tuple[LinearConstraint, ...] = ()
     interlocks: tuple[Interlock, ...] = ()
 
 
@@ -202,8 +249,22 @@ class Experiment(Section):
         default=None, description="Needed where the source gives sinograms"
     )
     objective: Objective
+    trade_offs: tuple[Objective, ...] = Field(
+        default=(), description="Further objectives: what no other point beats in all is kept"
+    )
+    constraints: tuple[OutcomeConstraint, ...] = Field(
+        default=(), description="Quantities that must keep bounds wherever the beam is taken"
+    )
+    context: tuple[Quantity, ...] = Field(
+        default=(), description="Quantities that matter but cannot be set: policies condition on"
+    )
+    diagnostics: tuple[Quantity, ...] = Field(
+        default=(),
+        description="Quantities that rise towards the optimum before the objective does, or are "
+        "known with fewer shots",
+    )
     observables: tuple[Quantity, ...] = Field(
-        default=(), description="Quantities that are recorded beside the objective"
+        default=(), description="Quantities that are recorded beside all these"
     )
     sort: SortSection | None = Field(
         default=None, description="Sorts shots into bins; without it nothing does"
@@ -220,8 +281,46 @@ class Experiment(Section):
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """The objective and the observables."""
-        return (self.objective, *self.observables)
+        """All quantities that are reduced for each setting, the objective first."""
+        return (
+            self.objective,
+            *self.trade_offs,
+            *self.constraints,
+            *self.context,
+            *self.diagnostics,
+            *self.observables,
+        )
+
+    @property
+    def problem(self) -> Problem:
+        """What the policy is to do."""
+        stop = self.stop
+        return Problem(
+            knobs={
+                name: Range(knob.low, knob.high, knob.step, knob.max_step, knob.speed)
+                for name, knob in self.knobs.items()
+            },
+            objectives=tuple(
+                Aim(one.name, one.direction == "maximize", one.reduce == "fraction")
+                for one in (self.objective, *self.trade_offs)
+            ),
+            limits=tuple(
+                OutcomeLimit(
+                    one.name, one.above, one.below, one.probability, one.reduce == "fraction"
+                )
+                for one in self.constraints
+            ),
+            context=tuple(one.name for one in self.context),
+            diagnostics=tuple(
+                Aim(one.name, fraction=one.reduce == "fraction") for one in self.diagnostics
+            ),
+            keep_out=tuple(KeepOutBox(one.box) for one in self.envelope.keep_out),
+            linear=tuple(
+                LinearLimit(one.weights, one.above, one.below) for one in self.envelope.linear
+            ),
+            goal=Goal(stop.target, stop.min_gain, stop.confidence),
+            seed=self.seed,
+        )
 
     @property
     def worker_section(self) -> Analysis | PulseSection | None:

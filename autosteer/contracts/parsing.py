@@ -16,7 +16,7 @@ from autosteer.contracts.sources import SinogramSourceSection
 from autosteer.contracts.tables import table_kind
 from autosteer.contracts.xleap_simulation import SimulatedXleap
 
-Problem = tuple[str, str]
+Mistake = tuple[str, str]
 
 # Sections whose keys depend on their key 'kind'.
 _BY_KIND = (("source",), ("simulation", "beamline"))
@@ -56,7 +56,7 @@ def parse_experiment(data: Any, where: str) -> Experiment:
     return experiment
 
 
-def _readable(entry: Any) -> Problem:
+def _readable(entry: Any) -> Mistake:
     """Turn one of pydantic's errors into a path and a sentence."""
     parts = tuple(entry["loc"])
     for section in _BY_KIND:
@@ -74,7 +74,7 @@ def _readable(entry: Any) -> Problem:
     return path, message
 
 
-def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
+def _cross_checks(experiment: Experiment) -> Iterator[Mistake]:
     """Check what one section says against the others."""
     for name, knob in experiment.knobs.items():
         if knob.device not in experiment.devices:
@@ -82,13 +82,22 @@ def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
                 f"knobs.{name}.device",
                 f"no device '{knob.device}': there are {', '.join(experiment.devices)}",
             )
-    for index, zone in enumerate(experiment.envelope.keep_out):
-        for name in zone.box:
-            if name not in experiment.knobs:
-                yield (
-                    f"envelope.keep_out.{index}.box.{name}",
-                    f"no knob '{name}': there are {', '.join(experiment.knobs)}",
-                )
+    envelope = experiment.envelope
+    paths = [
+        (f"envelope.keep_out.{index}.box.{name}", name)
+        for index, zone in enumerate(envelope.keep_out)
+        for name in zone.box
+    ]
+    paths += [
+        (f"envelope.linear.{index}.weights.{name}", name)
+        for index, limit in enumerate(envelope.linear)
+        for name in limit.weights
+    ]
+    for path, name in paths:
+        if name not in experiment.knobs:
+            yield path, f"no knob '{name}': there are {', '.join(experiment.knobs)}"
+    if experiment.stop.sample_ul is not None and experiment.sample.flow_ul_per_min is None:
+        yield "stop.sample_ul", "needs sample.flow_ul_per_min"
     for index, interlock in enumerate(experiment.envelope.interlocks):
         if interlock.device not in experiment.devices:
             yield (
@@ -109,15 +118,16 @@ def _cross_checks(experiment: Experiment) -> Iterator[Problem]:
     if analysis is not None and analysis.calibration is not None and kind != "frames":
         yield "analysis.calibration", f"only where source.kind is frames, not {kind}"
     yield from _source_checks(experiment)
+    paths_of_quantities = _quantity_paths(experiment)
     names = [quantity.name for quantity in experiment.quantities]
-    for index, name in enumerate(names):
+    for path, name in zip(paths_of_quantities, names, strict=True):
         if name in experiment.knobs:
-            yield f"{_quantity_path(index)}.name", f"'{name}' is the name of a knob"
+            yield f"{path}.name", f"'{name}' is the name of a knob"
     for index, name in _used_twice(names):
-        yield f"{_quantity_path(index)}.name", f"'{name}' is used twice"
+        yield f"{paths_of_quantities[index]}.name", f"'{name}' is used twice"
 
 
-def _audit_checks(experiment: Experiment) -> Iterator[Problem]:
+def _audit_checks(experiment: Experiment) -> Iterator[Mistake]:
     """Check that there is an audit, where its columns are read."""
     section, kind = experiment.pulses, experiment.source.kind
     if kind != "sinograms" or section is None:
@@ -130,12 +140,22 @@ def _audit_checks(experiment: Experiment) -> Iterator[Problem]:
         )
 
 
-def _quantity_path(index: int) -> str:
-    """Path of a quantity: the objective comes first, then the observables."""
-    return "objective" if index == 0 else f"observables.{index - 1}"
+def _quantity_paths(experiment: Experiment) -> list[str]:
+    """List the paths of the quantities, in their order."""
+    sections = {
+        "trade_offs": experiment.trade_offs,
+        "constraints": experiment.constraints,
+        "context": experiment.context,
+        "diagnostics": experiment.diagnostics,
+        "observables": experiment.observables,
+    }
+    return [
+        "objective",
+        *(f"{name}.{index}" for name, given in sections.items() for index in range(len(given))),
+    ]
 
 
-def _source_checks(experiment: Experiment) -> Iterator[Problem]:
+def _source_checks(experiment: Experiment) -> Iterator[Mistake]:
     """Check that shots come from somewhere: from the simulation, or from outside."""
     source = experiment.source
     if experiment.simulation is not None:
@@ -166,7 +186,7 @@ def _source_checks(experiment: Experiment) -> Iterator[Problem]:
             yield f"source.producers.{index}.name", "autosteer's own workers are called 'worker-'"
 
 
-def _simulation_checks(experiment: Experiment, simulation: Simulation) -> Iterator[Problem]:
+def _simulation_checks(experiment: Experiment, simulation: Simulation) -> Iterator[Mistake]:
     """Check that the simulated beamline gives what the source is said to give."""
     beamline, source = simulation.beamline, experiment.source
     if source.kind not in _GIVES[beamline.kind]:
@@ -182,7 +202,7 @@ def _simulation_checks(experiment: Experiment, simulation: Simulation) -> Iterat
         yield from _simulated_detector_checks(experiment.analysis, beamline)
 
 
-def _spectrometer_checks(source: SinogramSourceSection, xleap: SimulatedXleap) -> Iterator[Problem]:
+def _spectrometer_checks(source: SinogramSourceSection, xleap: SimulatedXleap) -> Iterator[Mistake]:
     """Check that the simulated spectrometer has the shape that is expected."""
     simulated, expected = xleap.spectrometer, (source.channels, source.bins)
     if (simulated.n_channels, simulated.n_bins) != expected:
@@ -193,7 +213,7 @@ def _spectrometer_checks(source: SinogramSourceSection, xleap: SimulatedXleap) -
         )
 
 
-def _simulated_detector_checks(analysis: Analysis, beamline: SimulatedSfx) -> Iterator[Problem]:
+def _simulated_detector_checks(analysis: Analysis, beamline: SimulatedSfx) -> Iterator[Mistake]:
     """Check that the detector can be simulated, if there is one."""
     detector = analysis.detector
     if detector is None:
@@ -213,7 +233,7 @@ def _used_twice(names: Sequence[str]) -> Iterator[tuple[int, str]]:
     return ((index, name) for index, name in enumerate(names) if name in names[:index])
 
 
-def _column_checks(experiment: Experiment) -> Iterator[Problem]:
+def _column_checks(experiment: Experiment) -> Iterator[Mistake]:
     """Check that every column that is named exists in its kind."""
     for where, column in _named_columns(experiment):
         kind_name, dot, column_name = column.partition(".")
@@ -237,8 +257,7 @@ def _column_checks(experiment: Experiment) -> Iterator[Problem]:
 
 def _named_columns(experiment: Experiment) -> Iterator[tuple[str, str]]:
     """List the columns that the file names, with the path of each."""
-    for index, quantity in enumerate(experiment.quantities):
-        path = _quantity_path(index)
+    for path, quantity in zip(_quantity_paths(experiment), experiment.quantities, strict=True):
         yield f"{path}.column", quantity.column
         if quantity.normalize_by is not None:
             yield f"{path}.normalize_by", quantity.normalize_by

@@ -43,6 +43,9 @@ class Quantity(Section):
     normalize_by: str | None = Field(
         default=None, description="Column to divide by, as ratio of sums (for example I0)"
     )
+    min_shots: PositiveInt = Field(
+        default=1, description="With fewer shots that enter, the quantity counts as not measured"
+    )
 
     @model_validator(mode="after")
     def _fractions_are_not_normalized(self) -> Self:
@@ -55,6 +58,25 @@ class Objective(Quantity):
     """The quantity to optimise."""
 
     direction: Literal["maximize", "minimize"] = "maximize"
+
+
+class OutcomeConstraint(Quantity):
+    """A quantity that must keep bounds wherever the beam is taken."""
+
+    above: FiniteFloat | None = Field(default=None, description="Its true mean must be greater")
+    below: FiniteFloat | None = Field(default=None, description="Its true mean must be less")
+    probability: float = Field(
+        default=0.95,
+        ge=0.5,
+        lt=1,
+        description="Each point that is tried keeps the bounds with at least this probability",
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.above is None and self.below is None:
+            raise ValueError("give above or below")
+        return self
 
 
 class SortSection(Section):

@@ -138,6 +138,12 @@ class Envelope:
             if not math.isfinite(target):
                 yield Refusal("finite", f"{name} = {target} is not a finite number")
                 continue
+            if knob.step is not None:
+                steps = (target - knob.low) / knob.step
+                if abs(steps - round(steps)) * knob.step > knob.tolerance:
+                    yield Refusal(
+                        "step", f"{name} = {target:g} is no place: they are {knob.step:g} apart"
+                    )
             low, high = limits_of(knob, now.facts.get(name))
             if not low <= target <= high:
                 yield Refusal(
@@ -152,6 +158,14 @@ class Envelope:
         for zone in self._section.keep_out:
             if all(low <= suggestion.knobs[name] <= high for name, (low, high) in zone.box.items()):
                 yield Refusal("keep-out", f"the target lies in the keep-out zone '{zone.name}'")
+        for limit in self._section.linear:
+            total = sum(weight * suggestion.knobs[name] for name, weight in limit.weights.items())
+            low = -math.inf if limit.above is None else limit.above
+            high = math.inf if limit.below is None else limit.below
+            if not low <= total <= high:
+                yield Refusal(
+                    "linear", f"'{limit.name}' would be {total:g}: outside [{low:g}, {high:g}]"
+                )
 
 
 def limits_of(knob: Knob, facts: MotorFacts | None) -> tuple[float, float]:

@@ -135,7 +135,8 @@ class Reduction:
         sum_y, sum_x, sum_yy, sum_xx, sum_xy = self._sums.tolist()
         n = self._n
         is_fraction = self._quantity.reduce == "fraction"
-        if n < (1 if is_fraction else 2) or sum_x == 0:
+        fewest = max(self._quantity.min_shots, 1 if is_fraction else 2)
+        if n < fewest or sum_x == 0:
             return None
         ratio = sum_y / sum_x
         squares = max(sum_yy - 2 * ratio * sum_xy + ratio**2 * sum_xx, 0.0)

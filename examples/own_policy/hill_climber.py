@@ -11,17 +11,17 @@ from statistics import median
 from typing import Any
 
 from autosteer import score
+from autosteer.contracts import Problem
 
 
 class HillClimber:
     """Tries a random step from the best place seen; every failure makes the steps smaller."""
 
-    def __init__(
-        self, knobs: Mapping[str, tuple[float, float]], objective: str, maximize: bool, seed: int
-    ) -> None:
-        self._knobs, self._objective = dict(knobs), objective
-        self._sign = 1 if maximize else -1
-        self._random = random.Random(seed)
+    def __init__(self, problem: Problem) -> None:
+        self._knobs = problem.knobs
+        self._objective = problem.objective.name
+        self._sign = 1 if problem.objective.maximize else -1
+        self._random = random.Random(problem.seed)
         self._step, self._count = 0.5, 0
         self._best: dict[str, Any] = {}
 
@@ -30,10 +30,10 @@ class HillClimber:
         for _ in range(num_points):
             self._count += 1
             point: dict[str, Any] = {"_id": f"h{self._count}"}
-            for name, (low, high) in self._knobs.items():
-                here = self._best.get(name, (low + high) / 2)
-                step = self._random.gauss(0, self._step * (high - low))
-                point[name] = min(max(here + step, low), high)
+            for name, knob in self._knobs.items():
+                here = self._best.get(name, (knob.low + knob.high) / 2)
+                step = self._random.gauss(0, self._step * (knob.high - knob.low))
+                point[name] = min(max(here + step, knob.low), knob.high)
             points.append(point)
         return points
 

@@ -20,6 +20,7 @@ from autosteer.contracts import (
     Policy,
     PolicyError,
     Predicts,
+    Problem,
     RegistersFailures,
     Stops,
 )
@@ -41,7 +42,7 @@ def make(name: str, seed: int = 0, maximize: bool = True) -> FullPolicy:
         "grid": GridPolicy,
         "random": RandomPolicy,
     }
-    made: FullPolicy = classes[name](KNOBS, "hits", maximize=maximize, seed=seed)
+    made: FullPolicy = classes[name](Problem.of(KNOBS, "hits", maximize=maximize, seed=seed))
     return made
 
 
@@ -178,14 +179,14 @@ def test_a_measurement_without_a_value_counts_as_failed(name: str) -> None:
 )
 def test_impossible_knobs_are_refused(knobs: dict[str, Any]) -> None:
     with pytest.raises(PolicyError):
-        RandomPolicy(knobs, "hits")
+        RandomPolicy(Problem.of(knobs, "hits"))
 
 
 @given(st.integers(1, 4), st.integers(2, 5))
 @settings(max_examples=20)
 def test_a_grid_visits_every_point_once_one_step_at_a_time(dimension: int, per_knob: int) -> None:
     knobs = {f"k{number}": (0.0, float(per_knob - 1)) for number in range(dimension)}
-    policy = GridPolicy(knobs, "hits", points_per_knob=per_knob)
+    policy = GridPolicy(Problem.of(knobs, "hits"), points_per_knob=per_knob)
     points = []
     while not policy.should_stop()[0]:
         for point in policy.suggest(3):
@@ -199,7 +200,7 @@ def test_a_grid_visits_every_point_once_one_step_at_a_time(dimension: int, per_k
 
 def regret(seed: int, asks: int, **options: Any) -> float:
     """Return how far the truth at the best place falls short of the peak, as a share of it."""
-    policy = BayesianPolicy(KNOBS, "hits", seed=seed, **options)
+    policy = BayesianPolicy(Problem.of(KNOBS, "hits", seed=seed), **options)
     rng = np.random.default_rng(seed)
     policy.ingest([measured({"_id": "start", "x": -0.3, "y": 7.0}, rng)])
     for _ in range(asks):
@@ -213,7 +214,7 @@ def test_the_peak_is_found_from_binomial_counts() -> None:
 
 
 def test_the_bayesian_policy_says_why_and_predicts() -> None:
-    policy, rng = BayesianPolicy(KNOBS, "hits", seed=1), np.random.default_rng(1)
+    policy, rng = BayesianPolicy(Problem.of(KNOBS, "hits", seed=1)), np.random.default_rng(1)
     assert isinstance(policy, Explains)
     assert isinstance(policy, Predicts)
     assert not isinstance(policy, Stops)
@@ -233,7 +234,7 @@ def test_the_bayesian_policy_says_why_and_predicts() -> None:
 
 
 def test_pending_points_are_kept_away_from() -> None:
-    policy, rng = BayesianPolicy(KNOBS, "hits", seed=2), np.random.default_rng(2)
+    policy, rng = BayesianPolicy(Problem.of(KNOBS, "hits", seed=2)), np.random.default_rng(2)
     for _ in range(10):
         [point] = policy.suggest(1)
         policy.ingest([measured(point, rng)])
@@ -243,7 +244,7 @@ def test_pending_points_are_kept_away_from() -> None:
 
 
 def test_an_ask_does_not_touch_the_global_random_state() -> None:
-    policy, rng = BayesianPolicy(KNOBS, "hits", seed=2), np.random.default_rng(2)
+    policy, rng = BayesianPolicy(Problem.of(KNOBS, "hits", seed=2)), np.random.default_rng(2)
     for _ in range(7):
         [point] = policy.suggest(1)
         policy.ingest([measured(point, rng)])
@@ -259,7 +260,7 @@ def test_an_ask_does_not_touch_the_global_random_state() -> None:
 )
 def test_impossible_options_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(PolicyError, match=text):
-        BayesianPolicy(KNOBS, "hits", **options)
+        BayesianPolicy(Problem.of(KNOBS, "hits"), **options)
 
 
 def test_the_arcsine_link_makes_the_variance_of_fractions_equal() -> None:

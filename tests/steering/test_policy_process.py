@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import zmq
 
-from autosteer.contracts import Best, PolicyError, Suggestion
+from autosteer.contracts import Best, PolicyError, Problem, Suggestion
 from autosteer.policies import RandomPolicy
 from autosteer.steering.events import AskPolicy, PolicyFailed, PolicyReplied
 from autosteer.steering.policy_host import PolicyHost
@@ -77,7 +77,7 @@ async def talk() -> AsyncIterator[Talk]:
 
 
 async def test_an_ask_is_answered(talk: Talk) -> None:
-    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    talk.serve(PolicyHost(RandomPolicy(Problem.of(KNOBS, "hits")), ["x"], "hits"))
     async with asyncio.timeout(60):
         await talk.client.ready.wait()
     talk.client.ask(ask(1, 1, POINT))
@@ -95,7 +95,7 @@ async def test_an_ask_is_answered(talk: Talk) -> None:
 
 async def test_an_ask_waits_for_the_process(talk: Talk) -> None:
     talk.client.ask(ask(1, 1, POINT))
-    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    talk.serve(PolicyHost(RandomPolicy(Problem.of(KNOBS, "hits")), ["x"], "hits"))
     reply = await talk.answer()
     assert isinstance(reply, PolicyReplied)
     assert reply.best == Best({"x": 0.5}, 0.25, 0.1)
@@ -104,7 +104,7 @@ async def test_an_ask_waits_for_the_process(talk: Talk) -> None:
 async def test_after_a_loss_everything_is_asked_for_once_and_then_the_ask_waits(
     talk: Talk,
 ) -> None:
-    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    talk.serve(PolicyHost(RandomPolicy(Problem.of(KNOBS, "hits")), ["x"], "hits"))
     async with asyncio.timeout(60):
         await talk.client.ready.wait()
     talk.client.fail("its process was killed")
@@ -112,7 +112,7 @@ async def test_after_a_loss_everything_is_asked_for_once_and_then_the_ask_waits(
     failure = await talk.answer()
     assert failure == PolicyFailed(1, "its process is started anew", forgot=True)
     talk.client.ask(ask(2, 1, POINT))
-    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    talk.serve(PolicyHost(RandomPolicy(Problem.of(KNOBS, "hits")), ["x"], "hits"))
     reply = await talk.answer()
     assert isinstance(reply, PolicyReplied)
     assert reply.request == 2
@@ -151,7 +151,7 @@ async def test_a_new_process_means_that_everything_was_forgotten(talk: Talk) -> 
         await talk.client.ready.wait()
     talk.client.ask(ask(1))
     await asyncio.to_thread(entered.wait)
-    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    talk.serve(PolicyHost(RandomPolicy(Problem.of(KNOBS, "hits")), ["x"], "hits"))
     failure = await talk.answer()
     assert failure == PolicyFailed(1, "its process was started anew", forgot=True)
     talk.client.ask(ask(2))
@@ -162,7 +162,7 @@ async def test_a_new_process_means_that_everything_was_forgotten(talk: Talk) -> 
 
 
 async def test_garbage_on_the_port_is_counted_and_changes_nothing(talk: Talk) -> None:
-    talk.serve(PolicyHost(RandomPolicy(KNOBS, "hits"), ["x"], "hits"))
+    talk.serve(PolicyHost(RandomPolicy(Problem.of(KNOBS, "hits")), ["x"], "hits"))
     async with asyncio.timeout(60):
         await talk.client.ready.wait()
         stranger = talk.context.socket(zmq.DEALER)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from autosteer.contracts import INDEXING, MACHINE, MotorFacts, make_batch
+from autosteer.contracts import INDEXING, MACHINE, MotorFacts, Problem, make_batch
 from autosteer.policies import GridPolicy, RandomPolicy
 from autosteer.sims.virtual import VirtualBeamline
 from autosteer.steering.virtual import VirtualRun, VirtualTimes
@@ -22,7 +22,7 @@ def run(seed: int, **changes: Any) -> VirtualRun:
     made = VirtualRun(
         experiment(**changes),
         VirtualBeamline(experiment(**changes), seed),
-        RandomPolicy(KNOBS, "hits", seed=seed),
+        RandomPolicy(Problem.of(KNOBS, "hits", seed=seed)),
     )
     assert made.run().ok
     return made
@@ -108,7 +108,7 @@ def test_a_shot_belongs_to_where_the_knobs_were_at_its_pulse(seed: int) -> None:
 
 
 def test_a_grid_on_the_virtual_clock_ends_by_itself() -> None:
-    policy = GridPolicy(KNOBS, "hits", points_per_knob=3)
+    policy = GridPolicy(Problem.of(KNOBS, "hits"), points_per_knob=3)
     made = VirtualRun(
         experiment(stop__duration_s=None),
         VirtualBeamline(experiment(), 4),
