@@ -77,9 +77,15 @@ class Outcome:
         Returns
         -------
         dict
-            ``_id``, one entry per knob, and ``name``, ``name_sem``, ``name_n`` per estimate.
+            ``_id``, one entry per knob, and ``name``, ``name_sem``, ``name_n`` per estimate;
+            besides ``_t_s``, the time of the newest shot [s UTC], and ``_final``.
         """
-        point: dict[str, Any] = {"_id": self.suggestion_id, **self.readback}
+        point: dict[str, Any] = {
+            "_id": self.suggestion_id,
+            "_t_s": self.t_last_shot_ns / 1e9,
+            "_final": self.final,
+            **self.readback,
+        }
         for name, estimate in self.estimates.items():
             point[name] = estimate.mean
             point[f"{name}_sem"] = estimate.sem
@@ -99,11 +105,17 @@ class Suggestion:
         Target by knob, in the knob's unit.
     why : str
         The proposer's reason, one line for people.
+    shots : int, optional
+        Shots wanted there; None: as many as the experiment file says.
+    worse_than : float, optional
+        The stay may end early when the objective is clearly worse than this.
     """
 
     id: str
     knobs: Mapping[str, float]
     why: str = ""
+    shots: int | None = None
+    worse_than: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

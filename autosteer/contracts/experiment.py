@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from autosteer.contracts._section import Fraction, Scalar, Section
+from autosteer.contracts._section import Scalar, Section
 from autosteer.contracts.analysis_sections import Analysis, PulseSection
 from autosteer.contracts.decisions import Mode
 from autosteer.contracts.problem import (
@@ -109,13 +109,26 @@ class PolicySection(Section):
 class Dwell(Section):
     """How long to stay at a setting."""
 
-    shots: PositiveInt = Field(default=100, description="Shots of a complete setting")
+    shots: PositiveInt = Field(
+        default=100,
+        description="Shots of a complete setting, unless the policy wants another number",
+    )
+    min_shots: PositiveInt = Field(
+        default=8, description="No setting is left as clearly worse with fewer results than these"
+    )
     max_s: PositiveFloat = Field(
         default=10.0, description="A setting ends after this time even if shots are missing [s]"
     )
-    ask_at: Fraction = Field(
-        default=0.5,
-        description="The next suggestion is asked for when this share of the shots is in",
+    in_flight: int = Field(
+        default=4,
+        ge=0,
+        description="Settings that may have been left before all of their results are back; 0: a "
+        "setting is left only when its results are there",
+    )
+    motion: Literal["exclude", "tag"] = Field(
+        default="exclude",
+        description="Shots taken in motion: exclude them, or tag them with where the knobs were "
+        "and let the policy have them, too",
     )
 
 

@@ -33,6 +33,7 @@ from autosteer.steering.events import (
 from autosteer.steering.latency import LatencyHistogram
 from autosteer.steering.observer import Observer
 from autosteer.steering.settings import Setting, SettingBook
+from autosteer.steering.timetable import Timetable
 
 START = "start"
 FINAL = "final"
@@ -80,7 +81,8 @@ class Controller:
         self._refusals_in_a_row = 0
         self._t_last_move_ns = 0
         self._start_knobs: dict[str, float] = {}
-        self._shots_at_print = 0
+        self._t_asked_ns = 0
+        self._timetable = Timetable(experiment)
 
     @property
     def drives(self) -> bool:
@@ -194,6 +196,8 @@ class Controller:
     def _take_reply(self, event: PolicyReplied) -> None:
         self.policy_cpu_s += event.cpu_s
         asked = self.policy.asking
+        if asked is not None and asked.request == event.request and asked.num_points:
+            self._timetable.note_ask((self._now_ns - self._t_asked_ns) / 1e9)
         if not self.policy.take_reply(event) or asked is None or self.ending is not None:
             return
         if event.stop_reason:
@@ -211,6 +215,7 @@ class Controller:
         if decision is None or decision.number != result.decision_number:
             return
         self.moving = None
+        self.settings.arrive(self._now_ns)
         if result.status != "arrived":
             self._say("error", f"move {decision.number} {result.status}: {result.message}")
             self.policy.fail(decision.suggestion)
@@ -223,7 +228,9 @@ class Controller:
         self.decision_latency.add([(t_set_ns - decision.t_last_shot_ns) / 1e9])
         if decision.t_informed_ns:
             self.information_age.add([(t_set_ns - decision.t_informed_ns) / 1e9])
-        self.settings.open(decision.suggestion.id, decision.suggestion.knobs, t_set_ns)
+        self._timetable.note_move((self._now_ns - decision.t_ns) / 1e9)
+        self._timetable.begin(self._now_ns)
+        self.settings.open(decision.suggestion, t_set_ns, self._now_ns)
 
     def _count_failure(self, what: str) -> None:
         self._failures_in_a_row += 1
@@ -231,9 +238,13 @@ class Controller:
             self._end(ok=False, reason=f"{what}, {self._failures_in_a_row} times in a row")
 
     def _advance(self) -> None:
-        self.observer.deal(self._now_ns, self.settings.unfinished)
+        self.observer.deal(self._now_ns, self.settings.unfinished, self.settings.trails)
         for setting in self.settings.complete(self.observer.t_processed_ns, self._now_ns):
             self._measure(setting, final=True)
+        for trail in self.settings.complete_trails(self.observer.t_processed_ns, self._now_ns):
+            for outcome in trail.outcomes(self.observer.histories):
+                self.outcomes[outcome.suggestion_id] = outcome
+                self._actions.append(Measured(outcome))
         self._follow_knobs()
         if self.ending is None:
             self._check_stop()
@@ -263,8 +274,10 @@ class Controller:
             if self.observer.at_rest and self.observer.t_first_shot_ns:
                 self._start_knobs = self._start_knobs or positions
                 number = self.settings.opened
-                self.settings.open(f"found-{number}" if number else START, positions, self._now_ns)
-                self._shots_at_print = 0
+                found = Suggestion(f"found-{number}" if number else START, positions)
+                self._timetable.begin(self._now_ns)
+                begun_ns = self._now_ns if number else self.observer.t_first_shot_ns
+                self.settings.open(found, begun_ns, begun_ns)
             return
         away = self.settings.strays(self.observer.histories, self._now_ns)
         if away:
@@ -282,12 +295,20 @@ class Controller:
             and self._now_ns - first_ns >= stop.duration_s * 1e9
         ):
             self._end(ok=True, reason=f"{stop.duration_s:g} s have passed", planned=True)
+        elif stop.sample_ul is not None and first_ns and self._sample_used_ul >= stop.sample_ul:
+            self._end(ok=True, reason=f"{stop.sample_ul:g} ul of sample are used", planned=True)
         elif stop.max_settings is not None and self.settings.opened > stop.max_settings:
             self._end(ok=True, reason=f"{stop.max_settings} settings are measured", planned=True)
         elif stop.when_sorted and self.observer.sorter is not None and self.observer.sorter.full:
             self._end(ok=True, reason="every bin has its quota of shots", planned=True)
         elif self.observer.stream_ended:
             self._end(ok=True, reason="the stream has ended", planned=True)
+
+    @property
+    def _sample_used_ul(self) -> float:
+        """Sample that has flown since the first shot [ul]."""
+        flow = self._experiment.sample.flow_ul_per_min or 0.0
+        return flow * (self._now_ns - self.observer.t_first_shot_ns) / 60e9
 
     def _watch_for_holds(self) -> None:
         """Say when nothing may move, and when it may again."""
@@ -312,26 +333,39 @@ class Controller:
 
     def _share_of_dwell(self) -> float:
         """Return how much of the dwell is done; 0 where there is no setting."""
-        current, dwell = self.settings.current, self._experiment.dwell
+        current = self.settings.current
         if current is None:
             return 0.0
-        by_shots = (current.n_shots - self._shots_at_print) / dwell.shots
-        by_time = (self._now_ns - current.opened_ns) / 1e9 / dwell.max_s
-        return 1.0 if by_time >= 1 else by_shots
+        return self._timetable.share_done(current, self.observer.t_processed_ns, self._now_ns)
 
     def _ask_if_due(self) -> None:
-        current = self.settings.current
+        current, moving = self.settings.current, self.moving
         busy = self.policy.asking or self.policy.next or self.approval
-        if self.mode == "observe" or busy or current is None:
+        if self.mode == "observe" or busy:
             return
-        if current.n_shots and self._share_of_dwell() >= self._experiment.dwell.ask_at:
-            self._measure(current, final=False)
+        if current is not None:
+            due = self._timetable.ask_is_due(current, self._share_of_dwell())
+        elif moving is not None:
+            since_s = (self._now_ns - moving.t_ns) / 1e9
+            due = self._timetable.ask_is_due_on_the_way(moving.suggestion.shots, since_s)
+        else:
+            due = False
+        if due:
+            for setting in self.settings.unfinished:
+                self._measure(setting, final=False)
+            if not self.outcomes:
+                # A policy is to know the start, which may be the only place known to be safe.
+                return
+            self._t_asked_ns = self._now_ns
             self._actions.append(self.policy.ask(1, self.outcomes))
 
     def _leave_if_due(self) -> None:
         busy = self.moving or self.approval or self.hold
         suggestion = self.policy.next
         if busy or suggestion is None or self._share_of_dwell() < 1:
+            return
+        in_flight = self._experiment.dwell.in_flight
+        if self.drives and in_flight and len(self.settings.left) >= in_flight:
             return
         if self._envelope.blocked(self._surroundings()) is None:
             self.policy.next = None
@@ -354,7 +388,11 @@ class Controller:
             final=final,
         )
         if not self.drives:
-            self._shots_at_print = current.n_shots if current else 0
+            if current is not None:
+                taken = self._timetable.shots_taken(
+                    current, self.observer.t_processed_ns, self._now_ns
+                )
+                self._timetable.begin(self._now_ns, taken)
             self._record(decision)
         elif self.mode == "approve":
             refusal = self._envelope.check(suggestion, self._surroundings())
@@ -375,7 +413,7 @@ class Controller:
         self._refusals_in_a_row = 0
         self._t_last_move_ns = self._now_ns
         self.moving = replace(decision, t_ns=self._now_ns)
-        self.settings.leave(self._now_ns)
+        self.settings.set_out(decision.suggestion.id, self._now_ns)
         self._record(self.moving)
 
     def _refuse(self, decision: Decision, refusal: Refusal) -> None:

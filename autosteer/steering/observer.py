@@ -22,6 +22,7 @@ from autosteer.steering.pulse_clock import PulseClock
 from autosteer.steering.readback import ReadbackHistory
 from autosteer.steering.settings import Setting
 from autosteer.steering.sorting import ShotSorter
+from autosteer.steering.trails import Trail
 from autosteer.stream import Channel, JoinCounters, JoinedShots, RingJoin, concatenate_shots
 
 # A readback that was posted before a shot has reached us this long after it.
@@ -45,8 +46,10 @@ class ShotCounters:
         Phases that a second estimator has measured as well, and those of them that disagree.
     folded : int
         Shots that were taken into a setting.
+    tagged : int
+        Shots taken in motion that were tagged with where the knobs were.
     outside : int
-        Shots that belong to no setting: taken in motion, unsettled or between settings.
+        Shots that belong to nothing: in motion, unsettled or between settings.
     t_first_ns, t_last_ns : int
         When the first and the newest analysed row arrived [ns UTC].
     """
@@ -59,6 +62,7 @@ class ShotCounters:
     audited: int = 0
     disagreed: int = 0
     folded: int = 0
+    tagged: int = 0
     outside: int = 0
     t_first_ns: int = 0
     t_last_ns: int = 0
@@ -194,8 +198,8 @@ class Observer:
         else:
             self._interlocks[event.name] = Signal(event.value, now_ns)
 
-    def deal(self, now_ns: int, settings: Sequence[Setting]) -> None:
-        """Deal the shots that are ready out to the settings they belong to.
+    def deal(self, now_ns: int, settings: Sequence[Setting], trails: Sequence[Trail] = ()) -> None:
+        """Deal the shots that are ready out to the settings and moves they belong to.
 
         Parameters
         ----------
@@ -203,6 +207,8 @@ class Observer:
             Time now [ns UTC].
         settings : sequence of Setting
             Settings that may still get shots, in the order opened.
+        trails : sequence of Trail, optional
+            Moves whose shots are wanted.
         """
         shots = self._join.emit(now_ns)
         if len(shots):
@@ -228,8 +234,14 @@ class Observer:
         for setting in settings:
             mask = free & setting.belongs(times_ns, self.histories, margin_ns)
             if mask.any():
-                setting.fold(shots.select(mask), self.positions)
+                setting.fold(shots.select(mask), self.histories)
                 self.shots.folded += int(np.count_nonzero(mask))
+                free &= ~mask
+        for trail in trails:
+            mask = free & trail.belongs(times_ns)
+            if mask.any():
+                trail.fold(shots.select(mask))
+                self.shots.tagged += int(np.count_nonzero(mask))
                 free &= ~mask
         self.shots.outside += int(np.count_nonzero(free))
 

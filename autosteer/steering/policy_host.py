@@ -87,7 +87,14 @@ class PolicyHost:
             raise PolicyError(f"the policy suggested {dict(point)}, which has no '_id'")
         name = str(point["_id"])
         why = self._policy.explain(name) if isinstance(self._policy, Explains) else ""
-        return Suggestion(name, self._place(point), why)
+        shots, worse_than = point.get("_shots"), point.get("_worse_than")
+        return Suggestion(
+            name,
+            self._place(point),
+            why,
+            None if shots is None else max(int(shots), 1),
+            None if worse_than is None else float(worse_than),
+        )
 
     def _place(self, point: Mapping[str, Any]) -> dict[str, float]:
         missing = [name for name in self._knobs if name not in point]

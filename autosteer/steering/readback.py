@@ -10,6 +10,7 @@ Bool = NDArray[np.bool_]
 
 _FOREVER_NS = 2**62
 _CAPACITY = 8192
+_LONGEST_GAP_NS = 500_000_000
 
 
 class ReadbackHistory:
@@ -112,3 +113,33 @@ class ReadbackHistory:
             & (times_ns + margin_ns < departs[at])
         )
         return result
+
+    def interpolated(self, times_ns: Int) -> NDArray[np.float64]:
+        """Return where the knob was, by interpolation between readbacks.
+
+        Parameters
+        ----------
+        times_ns : ndarray of int64, shape (n,)
+            Times [ns UTC].
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Positions. At rest a value holds until the next; NaN before the first readback, and in
+            motion where the neighbouring readbacks are too far apart in time to tell.
+        """
+        n = self._count
+        if n == 0:
+            return np.full(len(times_ns), np.nan)
+        times, values = self._times[:n], self._values[:n]
+        before = np.searchsorted(times, times_ns, side="right") - 1
+        known = before >= 0
+        before = np.maximum(before, 0)
+        after = np.minimum(before + 1, n - 1)
+        span = np.maximum(times[after] - times[before], 1)
+        share = np.where(after > before, (times_ns - times[before]) / span, 0.0)
+        moving = self._moving[:n][before]
+        known &= ~moving | ((after > before) & (span <= _LONGEST_GAP_NS))
+        # A motor at rest posts nothing until it moves.
+        positions = values[before] + np.where(moving, share, 0.0) * (values[after] - values[before])
+        return np.where(known, positions, np.nan)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.contracts import Experiment, Outcome
+from autosteer.contracts import Experiment, Outcome, Suggestion
 from autosteer.steering.readback import ReadbackHistory
 from autosteer.steering.reduction import Reduction
+from autosteer.steering.trails import Trail
 from autosteer.stream import JoinedShots
 
 Int = NDArray[np.int64]
@@ -27,26 +28,25 @@ class Setting:
 
     Parameters
     ----------
-    suggestion_id : str
-        The suggestion that led here, or a name for a place that was found.
-    target : mapping of str to float
-        The place, by knob.
+    suggestion : Suggestion
+        What led here; for a place that was found, one with a name for it.
     opened_ns : int
         No earlier shot belongs to it [ns UTC].
+    arrived_ns : int
+        When the knobs were there [ns UTC].
     experiment : Experiment
         Knobs, quantities and sample.
     """
 
     def __init__(
-        self,
-        suggestion_id: str,
-        target: Mapping[str, float],
-        opened_ns: int,
-        experiment: Experiment,
+        self, suggestion: Suggestion, opened_ns: int, arrived_ns: int, experiment: Experiment
     ) -> None:
-        self.suggestion_id = suggestion_id
-        self.target = dict(target)
+        self.suggestion_id = suggestion.id
+        self.target = dict(suggestion.knobs)
+        self.wanted_shots = suggestion.shots
+        self._worse_than = suggestion.worse_than
         self.opened_ns = opened_ns
+        self.arrived_ns = arrived_ns
         self.closed_ns: int | None = None
         self.n_shots = 0
         self.t_last_shot_ns = 0
@@ -58,7 +58,8 @@ class Setting:
         self._reductions = {
             quantity.name: Reduction(quantity) for quantity in experiment.quantities
         }
-        self._readback = dict(target)
+        self._objective = experiment.objective
+        self._readback = dict(suggestion.knobs)
 
     def belongs(
         self, times_ns: Int, histories: Mapping[str, ReadbackHistory], margin_ns: int
@@ -89,25 +90,37 @@ class Setting:
             )
         return mask
 
-    def fold(self, shots: JoinedShots, readback: Mapping[str, float]) -> None:
+    def fold(self, shots: JoinedShots, histories: Mapping[str, ReadbackHistory]) -> None:
         """Take shots in that belong.
 
         Parameters
         ----------
         shots : JoinedShots
             At least one shot, in order.
-        readback : mapping of str to float
-            Where the knobs stand, as read.
+        histories : mapping of str to ReadbackHistory
+            Where each knob was.
         """
         if self.n_shots == 0:
             self._first_pulse_id = int(shots.pulse_id[0])
             self._t_first_shot_ns = int(shots.timestamp_ns[0])
-            self._readback = dict(readback)
+            first = shots.timestamp_ns[:1]
+            self._readback = {
+                name: float(history.interpolated(first)[0]) for name, history in histories.items()
+            }
         self.n_shots += len(shots)
         self.last_pulse_id = int(shots.pulse_id[-1])
         self.t_last_shot_ns = int(shots.timestamp_ns[-1])
         for reduction in self._reductions.values():
             reduction.add(shots)
+
+    @property
+    def is_clearly_worse(self) -> bool:
+        """Whether the objective is worse than the suggestion allows, by two standard errors."""
+        estimate = self._reductions[self._objective.name].estimate
+        if self._worse_than is None or estimate is None:
+            return False
+        sign = 1 if self._objective.direction == "maximize" else -1
+        return sign * (estimate.mean - self._worse_than) + 2 * estimate.sem < 0
 
     def outcome(self, *, final: bool) -> Outcome:
         """Summarise what was measured so far.
@@ -157,6 +170,7 @@ class SettingBook:
         self._arrived = False
         self.current: Setting | None = None
         self.left: list[Setting] = []
+        self.trails: list[Trail] = []
         self.opened = 0
         """Settings opened so far."""
 
@@ -165,22 +179,47 @@ class SettingBook:
         """Settings that may still get shots, in the order opened."""
         return self.left if self.current is None else [*self.left, self.current]
 
-    def open(self, suggestion_id: str, target: Mapping[str, float], opened_ns: int) -> None:
+    def open(self, suggestion: Suggestion, opened_ns: int, arrived_ns: int) -> None:
         """Begin a setting; the present one ends.
 
         Parameters
         ----------
-        suggestion_id : str
-            What led here.
-        target : mapping of str to float
-            The place, by knob.
+        suggestion : Suggestion
+            What led here; for a place that was found, one with a name for it.
         opened_ns : int
             No earlier shot belongs to it [ns UTC].
+        arrived_ns : int
+            When the knobs were there [ns UTC].
         """
         self.leave(opened_ns)
-        self.current = Setting(suggestion_id, target, opened_ns, self._experiment)
+        self.current = Setting(suggestion, opened_ns, arrived_ns, self._experiment)
         self._arrived = False
         self.opened += 1
+
+    def set_out(self, suggestion_id: str, now_ns: int) -> None:
+        """Leave for another place; where shots in motion are wanted, a trail begins.
+
+        Parameters
+        ----------
+        suggestion_id : str
+            What leads there.
+        now_ns : int
+            Time now [ns UTC].
+        """
+        self.leave(now_ns)
+        if self._experiment.dwell.motion == "tag":
+            self.trails.append(Trail(suggestion_id, now_ns, self._experiment))
+
+    def arrive(self, now_ns: int) -> None:
+        """End the trail of the present move, wherever it has led.
+
+        Parameters
+        ----------
+        now_ns : int
+            Time now [ns UTC].
+        """
+        for trail in self.trails:
+            trail.closed_ns = now_ns if trail.closed_ns is None else trail.closed_ns
 
     def leave(self, now_ns: int) -> None:
         """End the present setting, if there is one.
@@ -243,12 +282,37 @@ class SettingBook:
         list of Setting
             In the order opened.
         """
-        wait_ns = round(2 * self._experiment.join.deadline_s * 1e9)
         done = [
             setting
             for setting in self.left
-            if setting.closed_ns is not None
-            and (t_processed_ns >= setting.closed_ns or now_ns > setting.closed_ns + wait_ns)
+            if self._is_complete(setting.closed_ns, t_processed_ns, now_ns)
         ]
         self.left = [setting for setting in self.left if setting not in done]
         return done
+
+    def complete_trails(self, t_processed_ns: int, now_ns: int) -> list[Trail]:
+        """Remove and return the moves from which no shot can come any more.
+
+        Parameters
+        ----------
+        t_processed_ns, now_ns : int
+            As for `complete`.
+
+        Returns
+        -------
+        list of Trail
+            In the order begun.
+        """
+        done = [
+            trail
+            for trail in self.trails
+            if self._is_complete(trail.closed_ns, t_processed_ns, now_ns)
+        ]
+        self.trails = [trail for trail in self.trails if trail not in done]
+        return done
+
+    def _is_complete(self, closed_ns: int | None, t_processed_ns: int, now_ns: int) -> bool:
+        if closed_ns is None:
+            return False
+        wait_ns = round(2 * self._experiment.join.deadline_s * 1e9)
+        return t_processed_ns >= closed_ns or now_ns > closed_ns + wait_ns

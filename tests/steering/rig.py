@@ -46,9 +46,12 @@ class Rig:
 
     def __init__(self, mode: str = "auto", **changes: Any) -> None:
         changes.setdefault("policy__options", {})
+        # Most tests want to say exactly which results a decision waits for.
+        changes.setdefault("dwell__in_flight", 0)
         self.experiment = experiment(**changes)
         self.controller = Controller(self.experiment, mode)  # type: ignore[arg-type]
         self.now_ns = 1_700_000_000 * SECOND
+        self.latency_ns = LATENCY
         self.position = {"x": 0.0, "y": 0.0}
         self.log: list[Action] = []
         self._coming: list[tuple[int, Event, Any]] = []
@@ -93,7 +96,7 @@ class Rig:
             last = int(ids[-1])
             hits = make_batch(INDEXING, {**keys, "hit": np.full(n, hit)})
             beam = make_batch(MACHINE, {**keys, "beam_intensity": np.full(n, intensity)})
-            due_ns = self.now_ns + n * SHOT + LATENCY
+            due_ns = self.now_ns + n * SHOT + self.latency_ns
             self._coming += [
                 (due_ns, TableArrived("source", "machine", "boot", last, last), beam),
                 (due_ns, TableArrived("worker-0", "indexing", "boot", last, last), hits),
@@ -108,21 +111,30 @@ class Rig:
         return self.of(kind)[-1]
 
     def reply(
-        self, x: float = 0.05, y: float = 0.1, best: Best | None = None, stop: str = ""
+        self,
+        x: float = 0.05,
+        y: float = 0.1,
+        best: Best | None = None,
+        stop: str = "",
+        *,
+        shots: int | None = None,
+        worse_than: float | None = None,
     ) -> None:
         """Answer the ask in flight."""
         ask = self.last(AskPolicy)
-        suggestions = (Suggestion(f"s{ask.request}", {"x": x, "y": y}, "a test"),)
+        suggestions = (
+            Suggestion(f"s{ask.request}", {"x": x, "y": y}, "a test", shots, worse_than),
+        )
         self.post(
             PolicyReplied(ask.request, suggestions if ask.num_points else (), best, stop, 0.1)
         )
 
-    def arrive(self, status: str = "arrived", message: str = "") -> None:
-        """End the move in flight after 0.3 s of motion."""
+    def arrive(self, status: str = "arrived", message: str = "", *, beam: bool = False) -> None:
+        """End the move in flight after 0.3 s of motion, with or without shots."""
         decision = self.last(Submit).decision
         t_set_ns = self.now_ns
         for step in (1, 2, 3):
-            self.wait(0.1)
+            self.shots(10) if beam else self.wait(0.1)
             for knob, target in decision.suggestion.knobs.items():
                 here = self.position[knob]
                 there = here + (target - here) * step / 3 if status == "arrived" else here

@@ -38,7 +38,7 @@ def ended(rig: Rig, ok: bool | None = None) -> Finish:
 
 
 def test_one_round_asks_early_leaves_when_complete_and_reports_what_it_left() -> None:
-    rig = Rig(dwell__ask_at=0.5)
+    rig = Rig()
     rig.shots(20)
     assert rig.of(AskPolicy) == []
     rig.shots(10)
@@ -95,11 +95,84 @@ def test_the_next_setting_counts_its_own_shots_whenever_they_arrive() -> None:
 
 
 def test_a_dwell_without_enough_shots_ends_in_time() -> None:
-    rig = Rig(dwell__max_s=1.0, dwell__ask_at=0.1, envelope__stale_after_s=5)
+    rig = Rig(dwell__max_s=1.0, envelope__stale_after_s=5)
     rig.shots(30)
     rig.reply()
     rig.wait(1.0)
     assert len(rig.of(Submit)) == 1
+
+
+def test_with_a_pipeline_the_beam_does_not_wait_for_the_analysis() -> None:
+    waiting, flowing = Rig(dwell__shots=60), Rig(dwell__shots=60, dwell__in_flight=2)
+    for rig in (waiting, flowing):
+        rig.shots(10)
+        rig.latency_ns = 3 * SECOND // 10
+        rig.shots(30)
+        rig.reply() if rig is flowing else None
+        rig.shots(30)
+    assert waiting.of(Submit) == []
+    [submit] = flowing.of(Submit)
+    # Results of the setting that was left still come, and count for it.
+    flowing.arrive()
+    flowing.shots(40)
+    [measured] = flowing.of(Measured)
+    assert measured.outcome.suggestion_id == "start"
+    assert measured.outcome.t_last_shot_ns > submit.decision.t_last_shot_ns
+
+
+def test_no_more_settings_are_in_flight_than_allowed() -> None:
+    rig = Rig(dwell__shots=10, dwell__in_flight=1, envelope__stale_after_s=60)
+    rig.shots(20)
+    rig.latency_ns = 10 * SECOND
+    rig.reply()
+    rig.shots(10)
+    rig.arrive()
+    rig.reply(0.0, 0.0)
+    rig.shots(100)
+    assert len(rig.of(Submit)) == 1
+
+
+@pytest.mark.parametrize(("worse_than", "leaves"), [(0.6, True), (None, False)])
+def test_a_place_that_is_clearly_worse_is_left_early(
+    worse_than: float | None, leaves: bool
+) -> None:
+    rig = Rig(dwell__shots=80, stop__duration_s=60)
+    rig.shots(80)
+    rig.reply(worse_than=worse_than)
+    rig.shots(10)
+    rig.arrive()
+    rig.shots(30, hit=False)
+    rig.reply(0.0, 0.0)
+    rig.shots(10, hit=False)
+    assert (len(rig.of(Submit)) == 2) == leaves
+
+
+def test_the_policy_says_how_many_shots_it_wants() -> None:
+    rig = Rig(dwell__shots=80, stop__duration_s=60)
+    rig.shots(80)
+    rig.reply(shots=20)
+    rig.shots(10)
+    rig.arrive()
+    rig.shots(30)
+    rig.reply(0.0, 0.0)
+    rig.shots(10)
+    assert len(rig.of(Submit)) == 2
+
+
+def test_shots_in_motion_are_tagged_with_where_the_knobs_were() -> None:
+    rig = Rig(dwell__motion="tag")
+    rig.shots(30)
+    rig.reply(0.09, 0.0)
+    rig.shots(20)
+    rig.arrive(beam=True)
+    rig.shots(40)
+    trail = [one.outcome for one in rig.of(Measured) if one.outcome.suggestion_id.startswith("s1/")]
+    assert len(trail) >= 3
+    xs = [outcome.readback["x"] for outcome in trail]
+    assert xs == sorted(xs)
+    assert 0 <= xs[0] < 0.03
+    assert 0.06 < xs[-1] <= 0.09
+    assert rig.controller.observer.shots.tagged == sum(outcome.n_shots for outcome in trail)
 
 
 def test_observe_reads_only() -> None:
@@ -295,7 +368,10 @@ def test_a_failed_move_is_no_success_and_three_of_them_end_the_run() -> None:
         rig.shots(30)
         rig.arrive("failed", "time-out")
         assert rig.controller.moves == 0
-        assert (rig.finish() is None) == (number < 2)
+        assert (rig.controller.ending is None) == (number < 2)
+    # Another ask was on its way already: its answer is waited for.
+    rig.reply()
+    rig.wait(0.1)
     assert ended(rig).reason == "moves fail, 3 times in a row"
     assert said(rig).count("time-out") == 3
 
