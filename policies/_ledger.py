@@ -11,8 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.contracts import PolicyError, Problem
+from autosteer.policies._grounds import Grounds
 
 Float = NDArray[np.float64]
+Place = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One quantity at one point.
+
+    Parameters
+    ----------
+    mean : float
+        Its value.
+    sem : float
+        Its standard error; NaN where it was not given.
+    n : float
+        Shots behind it; NaN where it was not given.
+    """
+
+    mean: float
+    sem: float = math.nan
+    n: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +44,42 @@ class Measurement:
     ----------
     x : tuple of float
         Position, in the order of the knobs.
-    mean : float
-        Value of the objective.
-    sem : float
-        Its standard error; NaN where it was not given.
-    n : float
-        Shots behind it; NaN where it was not given.
+    readings : mapping of str to Reading
+        The quantities that were measured.
+    t_s : float
+        When [s]; NaN where it was not given.
     """
 
-    x: tuple[float, ...]
-    mean: float
-    sem: float
-    n: float = math.nan
+    x: Place
+    readings: Mapping[str, Reading]
+    t_s: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One quantity at all points where it was measured, in the order of their first results.
+
+    Parameters
+    ----------
+    x : ndarray of float64, shape (n, n_knobs)
+        Places in the unit cube.
+    mean, sem, n : ndarray of float64, shape (n,)
+        Values, standard errors and shots; NaN where not given.
+    t_s : ndarray of float64, shape (n,)
+        Times [s]; NaN where not given.
+    context : ndarray of float64, shape (n, n_context)
+        Values of the context; NaN where not given.
+    """
+
+    x: Float
+    mean: Float
+    sem: Float
+    n: Float
+    t_s: Float
+    context: Float
+
+    def __len__(self) -> int:
+        return len(self.mean)
 
 
 class Ledger:
@@ -43,18 +88,19 @@ class Ledger:
     Parameters
     ----------
     problem : Problem
-        Knobs and objective.
+        Knobs and quantities.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.names = tuple(problem.knobs)
         self.objective = problem.objective.name
         self.sign = 1.0 if problem.objective.maximize else -1.0
-        self.low = np.array([knob.low for knob in problem.knobs.values()], np.float64)
-        self.high = np.array([knob.high for knob in problem.knobs.values()], np.float64)
+        self._quantities = problem.quantities
+        self._context = problem.context
+        self.grounds = Grounds(problem)
         self.measured: dict[str, Measurement] = {}
-        self.pending: dict[str, tuple[float, ...]] = {}
-        self.failed: dict[str, tuple[float, ...]] = {}
+        self.pending: dict[str, Place] = {}
+        self.failed: dict[str, Place] = {}
         self._suggested = 0
 
     def suggest(self, unit_points: Float) -> list[dict[str, Any]]:
@@ -71,11 +117,10 @@ class Ledger:
             ``_id`` and one entry per knob.
         """
         points = []
-        for row in self.low + np.clip(unit_points, 0.0, 1.0) * (self.high - self.low):
+        for row in self.grounds.places(unit_points):
             self._suggested += 1
             name = f"s{self._suggested}"
-            # Rounding must not carry a point over a limit.
-            x = tuple(np.clip(row, self.low, self.high).tolist())
+            x = tuple(row.tolist())
             self.pending[name] = x
             points.append({"_id": name, **dict(zip(self.names, x, strict=True))})
         return points
@@ -83,12 +128,12 @@ class Ledger:
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take measured points; a later one of the same ``_id`` replaces the earlier.
 
-        A point without a finite objective is noted as failed; it harms no other.
+        A point at which nothing was measured is noted as failed; it harms no other.
 
         Parameters
         ----------
         points : sequence of mapping
-            ``_id``, one entry per knob, the objective, perhaps its ``_sem``.
+            ``_id``, one entry per knob, the quantities, perhaps their ``_sem`` and ``_n``.
 
         Raises
         ------
@@ -98,7 +143,7 @@ class Ledger:
         read = [self._read(point) for point in points]
         for name, measurement in read:
             self.pending.pop(name, None)
-            if math.isfinite(measurement.mean):
+            if measurement.readings.keys() - set(self._context):
                 self.measured[name] = measurement
                 self.failed.pop(name, None)
             else:
@@ -111,15 +156,15 @@ class Ledger:
         x = self._position(point)
         if x is None:
             raise PolicyError(f"point '{name}' lacks a finite value for one of {self.names}")
-        mean = point.get(self.objective)
-        return name, Measurement(
-            x,
-            math.nan if mean is None else float(mean),
-            _positive(point.get(f"{self.objective}_sem")),
-            _positive(point.get(f"{self.objective}_n")),
-        )
+        readings = {}
+        for quantity in self._quantities:
+            mean = point.get(quantity)
+            if mean is not None and math.isfinite(mean):
+                sem, n = point.get(f"{quantity}_sem"), point.get(f"{quantity}_n")
+                readings[quantity] = Reading(float(mean), _positive(sem), _positive(n))
+        return name, Measurement(x, readings, _positive(point.get("_t_s")))
 
-    def _position(self, point: Mapping[str, Any]) -> tuple[float, ...] | None:
+    def _position(self, point: Mapping[str, Any]) -> Place | None:
         values = [point.get(name) for name in self.names]
         if any(value is None or not math.isfinite(value) for value in values):
             return None
@@ -153,8 +198,50 @@ class Ledger:
             Positions in units of the box.
         """
         rows = np.array(x, np.float64).reshape(-1, len(self.names))
-        scaled: Float = (rows - self.low) / (self.high - self.low)
-        return scaled
+        return self.grounds.unit(rows)
+
+    def table(self, quantity: str) -> Table:
+        """Return one quantity at all points where it was measured.
+
+        Parameters
+        ----------
+        quantity : str
+            Name of the quantity.
+
+        Returns
+        -------
+        Table
+            The values.
+        """
+        points = [point for point in self.measured.values() if quantity in point.readings]
+        readings = [point.readings[quantity] for point in points]
+        nothing = Reading(math.nan)
+        context = [
+            [point.readings.get(name, nothing).mean for name in self._context] for point in points
+        ]
+        return Table(
+            x=self.unit([point.x for point in points]),
+            mean=np.array([reading.mean for reading in readings]),
+            sem=np.array([reading.sem for reading in readings]),
+            n=np.array([reading.n for reading in readings]),
+            t_s=np.array([point.t_s for point in points]),
+            context=np.array(context, np.float64).reshape(len(points), len(self._context)),
+        )
+
+    def named(self, x: Sequence[float]) -> dict[str, float]:
+        """Return a position by knob.
+
+        Parameters
+        ----------
+        x : sequence of float
+            Position in the knobs' units.
+
+        Returns
+        -------
+        dict of str to float
+            The same, by knob.
+        """
+        return {name: float(value) for name, value in zip(self.names, x, strict=True)}
 
     def best_measured(self) -> dict[str, Any]:
         """Return the measured point with the best mean.
@@ -164,20 +251,26 @@ class Ledger:
         dict
             Knobs, objective and its ``_sd``; empty if nothing was measured.
         """
-        if not self.measured:
+        name = self.objective
+        points = [point for point in self.measured.values() if name in point.readings]
+        if not points:
             return {}
-        top = max(self.measured.values(), key=lambda point: self.sign * point.mean)
-        return {
-            **dict(zip(self.names, top.x, strict=True)),
-            self.objective: top.mean,
-            f"{self.objective}_sd": top.sem,
-        }
+        top = max(points, key=lambda point: self.sign * point.readings[name].mean)
+        reading = top.readings[name]
+        return {**self.named(top.x), name: reading.mean, f"{name}_sd": reading.sem}
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state as JSON-able values."""
         return {
             "measured": {
-                name: [list(point.x), point.mean, _or_none(point.sem), _or_none(point.n)]
+                name: {
+                    "x": list(point.x),
+                    "t_s": _or_none(point.t_s),
+                    "readings": {
+                        quantity: [reading.mean, _or_none(reading.sem), _or_none(reading.n)]
+                        for quantity, reading in point.readings.items()
+                    },
+                }
                 for name, point in self.measured.items()
             },
             "pending": {name: list(x) for name, x in self.pending.items()},
@@ -194,8 +287,15 @@ class Ledger:
             The state.
         """
         self.measured = {
-            name: Measurement(tuple(x), mean, _positive(sem), _positive(n))
-            for name, (x, mean, sem, n) in state["measured"].items()
+            name: Measurement(
+                tuple(point["x"]),
+                {
+                    quantity: Reading(mean, _positive(sem), _positive(n))
+                    for quantity, (mean, sem, n) in point["readings"].items()
+                },
+                _positive(point["t_s"]),
+            )
+            for name, point in state["measured"].items()
         }
         self.pending = {name: tuple(x) for name, x in state["pending"].items()}
         self.failed = {name: tuple(x) for name, x in state["failed"].items()}

@@ -1,4 +1,7 @@
-"""Links: the scale on which a model sees the objective, and the way back."""
+"""Links: the scale on which a model sees a quantity, and the way back.
+
+On the model's scale more is better, and a measurement is a value with a normal error.
+"""
 
 from __future__ import annotations
 
@@ -7,148 +10,371 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.contracts import PolicyError
+from autosteer.contracts import Aim, PolicyError
+from autosteer.policies._ledger import Table
 
 Float = NDArray[np.float64]
-LinkName = Literal["identity", "arcsine"]
+LinkName = Literal["auto", "identity", "log"]
 
 # Smallest standard error that is believed, relative to the spread of the means.
 _SMALLEST_RELATIVE_SEM = 1e-3
+# A quantity is seen on a logarithmic scale if its best is so many times its median, and so many
+# standard errors away from it.
+_PEAK_OVER_MEDIAN = 5.0
+_PEAK_OVER_NOISE = 8.0
+# Values and fractions on the logarithmic scale stay above this share of the largest.
+_SMALLEST_SHARE = 1e-4
+# Largest step of a value on the logarithmic scale, in one linearisation.
+_LARGEST_STEP = 3.0
 
 
 class Link(Protocol):
-    """A monotonic map of the objective, with its errors."""
+    """A monotonic map between a quantity and the model's scale."""
 
-    def forward(self, mean: Float, sem: Float, n: Float) -> tuple[Float, Float | None]:
-        """Return values and variances on the model's scale; NaN marks what is not known."""
+    @property
+    def rounds(self) -> int:
+        """Linearisations that are needed."""
         ...
 
-    def inverse(self, mean: Float, sd: Float) -> tuple[Float, Float]:
-        """Return mean and standard deviation of the objective for a normal posterior."""
+    def start(self, table: Table) -> Float:
+        """Return first guesses of the values on the model's scale, shape (n,)."""
+        ...
+
+    def linearised(self, table: Table, latent: Float) -> tuple[Float, Float | None]:
+        """Return values and variances on the model's scale, as seen from `latent`, shape (n,)."""
+        ...
+
+    def noise(self, latent: Float, shots: float | None) -> Float:
+        """Return the variance that a measurement with so many shots will have, shape (n,)."""
+        ...
+
+    def natural(self, mean: Float, sd: Float) -> tuple[Float, Float]:
+        """Return mean and standard deviation of the quantity for a normal posterior."""
+        ...
+
+    def slope(self, latent: float) -> float:
+        """Return how fast the quantity gets better with the value on the model's scale."""
+        ...
+
+    def latent(self, value: float) -> float:
+        """Return where a value of the quantity is on the model's scale."""
         ...
 
 
 class IdentityLink:
-    """The objective as it is, with its standard errors."""
-
-    def forward(self, mean: Float, sem: Float, n: Float) -> tuple[Float, Float | None]:
-        """Return means, and variances where any error is known.
-
-        Parameters
-        ----------
-        mean, sem, n : ndarray of float64, shape (n_points,)
-            Means, standard errors and shots; NaN where not known.
-
-        Returns
-        -------
-        value : ndarray of float64, shape (n_points,)
-            The means.
-        variance : ndarray of float64, shape (n_points,), or None
-            Variances, the typical one where a point has none; None where no point has one.
-        """
-        known = np.isfinite(sem)
-        if not known.any():
-            return mean, None
-        floor = _SMALLEST_RELATIVE_SEM * max(float(np.ptp(mean)), 1e-12)
-        filled = np.where(known, sem, np.median(sem[known]))
-        return mean, np.maximum(filled, floor) ** 2
-
-    def inverse(self, mean: Float, sd: Float) -> tuple[Float, Float]:
-        """Return what it is given.
-
-        Parameters
-        ----------
-        mean, sd : ndarray of float64
-            Posterior mean and standard deviation.
-
-        Returns
-        -------
-        mean, sd : ndarray of float64
-            The same.
-        """
-        return mean, sd
-
-
-class ArcsineLink:
-    r"""For fractions: :math:`y = \arcsin\sqrt{p}`, whose variance hardly depends on p.
-
-    On the scale of the fraction itself, 0 of 80 looks far more certain than 30 of 80, and a model
-    takes the few places with signal for outliers. Here every place with n shots has the variance
-    1/(4 n + 2) [1]_. Errors that exceed the binomial one (correlated shots) keep their excess.
-
-    References
-    ----------
-    .. [1] F. J. Anscombe, Biometrika 35, 246 (1948), doi:10.2307/2332343.
-    """
-
-    def forward(self, mean: Float, sem: Float, n: Float) -> tuple[Float, Float | None]:
-        """Return transformed fractions and their variances.
-
-        Parameters
-        ----------
-        mean, sem, n : ndarray of float64, shape (n_points,)
-            Fractions, standard errors and shots; NaN where not known.
-
-        Returns
-        -------
-        value : ndarray of float64, shape (n_points,)
-            Transformed fractions.
-        variance : ndarray of float64, shape (n_points,), or None
-            Variances; None where neither errors nor shots are known.
-
-        Raises
-        ------
-        PolicyError
-            If a mean lies outside [0, 1].
-        """
-        if np.any((mean < 0) | (mean > 1)):
-            raise PolicyError(
-                f"the objective reaches {mean.min():g} to {mean.max():g}: "
-                "the arcsine link is for fractions, use link: identity"
-            )
-        # Without a count, the error gives one: (k + 1/2)(n - k + 1/2)/(n + 1)^2/(n + 2) = sem^2.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            guess = np.maximum(mean * (1 - mean) / sem**2, np.sqrt(0.5 / np.maximum(sem, 1e-9)))
-        n = np.where(np.isfinite(n), n, guess)
-        known = np.isfinite(n) & (n >= 1)
-        if not known.any():
-            return np.arcsin(np.sqrt(mean)), None
-        n = np.where(known, n, np.median(n[known]))
-        counts = mean * n
-        value = np.arcsin(np.sqrt((counts + 0.375) / (n + 0.75)))
-        binomial = (counts + 0.5) * (n - counts + 0.5) / ((n + 1) ** 2 * (n + 2))
-        excess = np.where(np.isfinite(sem), sem**2 / binomial, 1.0)
-        return value, np.maximum(excess, 1.0) / (4 * n + 2)
-
-    def inverse(self, mean: Float, sd: Float) -> tuple[Float, Float]:
-        r"""Return mean and standard deviation of the fraction.
-
-        Exact for a normal posterior, from
-        :math:`\sin^2 y = (1 - \cos 2y)/2` and the normal distribution's characteristic function.
-
-        Parameters
-        ----------
-        mean, sd : ndarray of float64
-            Posterior mean and standard deviation of y.
-
-        Returns
-        -------
-        mean, sd : ndarray of float64
-            Those of the fraction.
-        """
-        first = np.cos(2 * mean) * np.exp(-2 * sd**2)
-        second = (1 + np.cos(4 * mean) * np.exp(-8 * sd**2)) / 2
-        variance = np.maximum(second - first**2, 0.0) / 4
-        return (1 - first) / 2, np.sqrt(variance)
-
-
-def make_link(name: LinkName) -> Link:
-    """Make a link.
+    """The quantity as it is, or its negative where less is better.
 
     Parameters
     ----------
-    name : {"identity", "arcsine"}
-        Which one.
+    table : Table
+        What was measured.
+    maximize : bool
+        Whether more is better.
+    """
+
+    rounds = 1
+
+    def __init__(self, table: Table, maximize: bool) -> None:
+        self._sign = 1.0 if maximize else -1.0
+        self._sem = filled_errors(table)
+        self._per_shot = _variance_per_shot(table, self._sem)
+
+    def start(self, table: Table) -> Float:
+        """Return the values.
+
+        Parameters
+        ----------
+        table : Table
+            What was measured.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            More is better.
+        """
+        value: Float = self._sign * table.mean
+        return value
+
+    def linearised(self, table: Table, latent: Float) -> tuple[Float, Float | None]:
+        """Return values and variances; None where no error is known.
+
+        Parameters
+        ----------
+        table : Table
+            What was measured.
+        latent : ndarray of float64, shape (n,)
+            Not used: nothing is to be linearised.
+
+        Returns
+        -------
+        value : ndarray of float64, shape (n,)
+            Values, more is better.
+        variance : ndarray of float64, shape (n,), or None
+            Their variances.
+        """
+        return self.start(table), None if self._sem is None else self._sem**2
+
+    def noise(self, latent: Float, shots: float | None) -> Float:
+        """Return the variance that a measurement will have.
+
+        Parameters
+        ----------
+        latent : ndarray of float64, shape (n,)
+            Values on the model's scale.
+        shots : float, optional
+            Shots of the measurement; None: as usual.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            NaN where no error is known.
+        """
+        if self._sem is None:
+            return np.full(len(latent), np.nan)
+        if shots is None or self._per_shot is None:
+            return np.full(len(latent), float(np.median(self._sem)) ** 2)
+        return np.full(len(latent), self._per_shot / shots)
+
+    def natural(self, mean: Float, sd: Float) -> tuple[Float, Float]:
+        """Return mean and standard deviation of the quantity.
+
+        Parameters
+        ----------
+        mean, sd : ndarray of float64
+            Those on the model's scale.
+
+        Returns
+        -------
+        mean, sd : ndarray of float64
+            Those of the quantity.
+        """
+        return self._sign * mean, sd
+
+    def slope(self, latent: float) -> float:
+        """Return 1.
+
+        Parameters
+        ----------
+        latent : float
+            Value on the model's scale.
+
+        Returns
+        -------
+        float
+            The slope.
+        """
+        return 1.0
+
+    def latent(self, value: float) -> float:
+        """Return the value, or its negative where less is better.
+
+        Parameters
+        ----------
+        value : float
+            Value of the quantity.
+
+        Returns
+        -------
+        float
+            The same on the model's scale.
+        """
+        return self._sign * value
+
+
+class LogLink:
+    r"""The logarithm of a quantity that is not negative: a peak becomes a dome.
+
+    A Gaussian peak on a flat background has no single length scale; its logarithm is a parabola,
+    which a Gaussian process continues well beyond the data. Errors are those of the quantity
+    itself, normal or binomial, so that 0 of 80 needs no correction: the likelihood is linearised
+    about the model's own values until both agree, which is Laplace's approximation [1]_. Where the
+    model is right in seeing next to nothing, a measurement of next to nothing says little.
+
+    Parameters
+    ----------
+    table : Table
+        What was measured.
+    aim : Aim
+        Whether more is better, and whether the quantity is a share of shots.
+
+    References
+    ----------
+    .. [1] C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning (2006),
+       section 3.4.
+    """
+
+    rounds = 6
+
+    def __init__(self, table: Table, aim: Aim) -> None:
+        self._sign = 1.0 if aim.maximize else -1.0
+        sem = filled_errors(table)
+        if sem is None:
+            raise PolicyError("link: log needs standard errors of the objective")
+        self._sem = sem
+        self._shots = table.n if aim.fraction and np.isfinite(table.n).all() else None
+        self._per_shot = _variance_per_shot(table, sem)
+        self._floor = _SMALLEST_SHARE * max(float(np.max(table.mean)), 1e-12)
+
+    def start(self, table: Table) -> Float:
+        """Return logarithms, of the standard error where the value is lost in it.
+
+        Parameters
+        ----------
+        table : Table
+            What was measured.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            More is better.
+        """
+        value: Float = self._sign * np.log(
+            np.maximum(table.mean, np.maximum(self._sem, self._floor))
+        )
+        return value
+
+    def _values(self, latent: Float) -> Float:
+        most = 0.98 if self._shots is not None else np.inf
+        value: Float = np.clip(np.exp(np.clip(self._sign * latent, -50, 50)), self._floor, most)
+        return value
+
+    def linearised(self, table: Table, latent: Float) -> tuple[Float, Float | None]:
+        """Return values and variances as seen from where the model is.
+
+        Parameters
+        ----------
+        table : Table
+            What was measured.
+        latent : ndarray of float64, shape (n,)
+            Values of the model.
+
+        Returns
+        -------
+        value : ndarray of float64, shape (n,)
+            Where the linearised likelihood has its maximum.
+        variance : ndarray of float64, shape (n,)
+            Its width.
+        """
+        value = self._values(latent)
+        variance = self._sem**2
+        if self._shots is not None:
+            variance = np.maximum(value * (1 - value), self._floor) / self._shots
+        step = np.clip((table.mean - value) / value, -1.0, _LARGEST_STEP)
+        return latent + self._sign * step, variance / value**2
+
+    def noise(self, latent: Float, shots: float | None) -> Float:
+        """Return the variance that a measurement will have.
+
+        Parameters
+        ----------
+        latent : ndarray of float64, shape (n,)
+            Values on the model's scale.
+        shots : float, optional
+            Shots of the measurement; None: as usual.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Variances.
+        """
+        value = self._values(latent)
+        if self._shots is not None:
+            shots = float(np.median(self._shots)) if shots is None else shots
+            noise: Float = (1 - value) / (value * shots)
+            return noise
+        usual = float(np.median(self._sem)) ** 2
+        if shots is not None and self._per_shot is not None:
+            usual = self._per_shot / shots
+        noise = usual / value**2
+        return noise
+
+    def natural(self, mean: Float, sd: Float) -> tuple[Float, Float]:
+        """Return mean and standard deviation of the quantity, those of a lognormal distribution.
+
+        Parameters
+        ----------
+        mean, sd : ndarray of float64
+            Those on the model's scale.
+
+        Returns
+        -------
+        mean, sd : ndarray of float64
+            Those of the quantity.
+        """
+        variance = np.minimum(sd, 2.0) ** 2
+        center = np.exp(self._sign * mean + variance / 2)
+        return center, center * np.sqrt(np.expm1(variance))
+
+    def slope(self, latent: float) -> float:
+        """Return the quantity itself: changes of the logarithm are relative changes.
+
+        Parameters
+        ----------
+        latent : float
+            Value on the model's scale.
+
+        Returns
+        -------
+        float
+            The slope.
+        """
+        return float(np.exp(self._sign * latent))
+
+    def latent(self, value: float) -> float:
+        """Return the logarithm.
+
+        Parameters
+        ----------
+        value : float
+            Value of the quantity.
+
+        Returns
+        -------
+        float
+            The same on the model's scale.
+        """
+        return self._sign * float(np.log(max(value, self._floor)))
+
+
+def filled_errors(table: Table) -> Float | None:
+    """Return standard errors, the typical one where a point has none.
+
+    Parameters
+    ----------
+    table : Table
+        What was measured.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), or None
+        None where no point has one.
+    """
+    known = np.isfinite(table.sem)
+    if not known.any():
+        return None
+    floor = _SMALLEST_RELATIVE_SEM * max(float(np.ptp(table.mean)), 1e-12)
+    return np.maximum(np.where(known, table.sem, np.median(table.sem[known])), floor)
+
+
+def _variance_per_shot(table: Table, sem: Float | None) -> float | None:
+    """Return the typical variance of a single shot; None where shots or errors are not known."""
+    if sem is None or not np.isfinite(table.n).any():
+        return None
+    return float(np.nanmedian(sem**2 * table.n))
+
+
+def make_link(name: LinkName, table: Table, aim: Aim) -> Link:
+    """Choose the scale for what was measured.
+
+    Parameters
+    ----------
+    name : {"auto", "identity", "log"}
+        ``auto`` takes logarithms of shares of shots, and of what is not negative and rises far above
+        its median.
+    table : Table
+        What was measured.
+    aim : Aim
+        The quantity.
 
     Returns
     -------
@@ -158,10 +384,30 @@ def make_link(name: LinkName) -> Link:
     Raises
     ------
     PolicyError
-        If there is none of that name.
+        If there is none of that name, or a share of shots lies outside [0, 1].
     """
-    if name == "identity":
-        return IdentityLink()
-    if name == "arcsine":
-        return ArcsineLink()
-    raise PolicyError(f"there is no link '{name}': use identity or arcsine")
+    if name not in {"auto", "identity", "log"}:
+        raise PolicyError(f"there is no link '{name}': use auto, identity or log")
+    if aim.fraction and np.any((table.mean < -0.5) | (table.mean > 1.5)):
+        raise PolicyError(
+            f"'{aim.name}' reaches {table.mean.min():g} to {table.mean.max():g}: "
+            "that is no share of shots"
+        )
+    if name == "log" or (name == "auto" and _is_peak(table, aim)):
+        return LogLink(table, aim)
+    return IdentityLink(table, aim.maximize)
+
+
+def _is_peak(table: Table, aim: Aim) -> bool:
+    """Tell whether values look like a peak over next to nothing."""
+    sem = filled_errors(table)
+    if sem is None:
+        return False
+    if aim.fraction:
+        return bool(np.isfinite(table.n).all())
+    if not aim.maximize or np.any(table.mean < -4 * sem):
+        return False
+    top, middle = float(np.max(table.mean)), float(np.median(table.mean))
+    return top > _PEAK_OVER_MEDIAN * abs(middle) and top - middle > _PEAK_OVER_NOISE * float(
+        np.median(sem)
+    )

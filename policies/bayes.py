@@ -1,67 +1,71 @@
-"""Bayesian optimisation with BoTorch: noise from the shots, pending points, the same ask again."""
+"""Bayesian optimisation: where a measurement teaches most, per second of beam that it takes."""
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from botorch.acquisition.analytic import PosteriorMean
-from botorch.acquisition.logei import qLogNoisyExpectedImprovement
-from botorch.exceptions.warnings import OptimizationWarning
-from botorch.fit import fit_gpytorch_mll
-from botorch.models import SingleTaskGP
-from botorch.models.transforms.outcome import Standardize
-from botorch.optim.optimize import optimize_acqf
-from botorch.sampling.normal import SobolQMCNormalSampler
-from gpytorch.mlls import ExactMarginalLogLikelihood
-from linear_operator.utils.warnings import NumericalWarning
-from scipy.stats import qmc
-from torch import Tensor
+from numpy.typing import NDArray
 
 from autosteer.contracts import PolicyError, Problem
-from autosteer.policies._ledger import Float, Ledger
-from autosteer.policies._links import LinkName, make_link
+from autosteer.policies._candidates import climb, points_around, sobol_points
+from autosteer.policies._knowledge import knowledge_gradient
+from autosteer.policies._learner import Learned, Learner
+from autosteer.policies._ledger import Ledger
+from autosteer.policies._links import LinkName, filled_errors
+from autosteer.policies._search import PeakSearch, has_signal
+
+Float = NDArray[np.float64]
+
+# Stays that are considered [s]; the policy takes the one that teaches most per second.
+_STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+_FEWEST_SHOTS = 4
+_FINALISTS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A place to go, in the unit cube, and why."""
+
+    x: Float
+    why: str
+    shots: int | None = None
+    worse_than: float | None = None
 
 
 class BayesianPolicy:
-    """Gaussian process and noisy expected improvement, over the box of the knobs.
+    """Gaussian process and knowledge gradient per second of beam, over the box of the knobs.
 
-    The first points are a scrambled Sobol sequence. After that, a Gaussian process is fitted to
-    the newest outcome of every point, each with the variance that its shots gave, and the next
-    points maximise the logarithm of the noisy expected improvement [1]_ [2]_, given the points that
-    are still pending. Every ask draws from a stream of its own, so that the same ask after the
-    same ingests gives the same suggestion, and its cost is capped by evaluations, not by time.
+    While nothing stands out from the noise, it searches for a peak; see `PeakSearch`. After that, a
+    Gaussian process is fitted to the newest outcome of every point, each with the variance that its
+    shots gave, and the next point is where a measurement is expected to raise the best posterior mean
+    most [1]_, divided by the beam time that move and measurement take. Points that are still pending
+    count as measured. Every ask draws from a stream of its own, so that the same ask after the same
+    ingests gives the same suggestion, and its cost is capped by evaluations, not by time.
 
     Parameters
     ----------
     problem : Problem
-        Knobs and objective.
-    link : {"identity", "arcsine"}, default "identity"
-        Scale on which the model sees the objective; ``arcsine`` is for fractions.
+        Knobs, objective and limits.
+    link : {"auto", "identity", "log"}, default "auto"
+        Scale on which the model sees the objective; ``auto`` takes logarithms of shares of shots and
+        of peaks.
     n_initial : int, default 6
-        Points measured before the model takes over.
-    mc_samples : int, default 64
-        Posterior samples of the acquisition function.
-    raw_samples : int, default 64
-        Places at which the acquisition function is tried first.
-    restarts : int, default 4
-        The best of them from which it is climbed.
-    max_iterations : int, default 40
-        Steps of each climb.
+        Places suggested by search before the model takes over.
+    candidates : int, default 384
+        Places spread over the box, and as many around good ones, at which each ask looks.
 
     Raises
     ------
     PolicyError
-        If the knobs' limits are not finite and in order, or a count is not positive.
+        If a count is not positive, or there is more than one objective.
 
     References
     ----------
-    .. [1] S. Ament et al., NeurIPS 36 (2023), arXiv:2310.20708.
-    .. [2] B. Letham et al., Bayesian Anal. 14, 495 (2019), doi:10.1214/18-BA1110.
+    .. [1] P. Frazier, W. Powell, S. Dayanik, INFORMS J. Comput. 21, 599 (2009),
+       doi:10.1287/ijoc.1080.0314.
 
     Examples
     --------
@@ -76,37 +80,29 @@ class BayesianPolicy:
         self,
         problem: Problem,
         *,
-        link: LinkName = "identity",
+        link: LinkName = "auto",
         n_initial: int = 6,
-        mc_samples: int = 64,
-        raw_samples: int = 64,
-        restarts: int = 4,
-        max_iterations: int = 40,
+        candidates: int = 384,
     ) -> None:
-        counts = {
-            "n_initial": n_initial,
-            "mc_samples": mc_samples,
-            "raw_samples": raw_samples,
-            "restarts": restarts,
-            "max_iterations": max_iterations,
-        }
-        for name, count in counts.items():
+        for name, count in {"n_initial": n_initial, "candidates": candidates}.items():
             if count < 1:
                 raise PolicyError(f"{name} is {count}: it must be at least 1")
+        if len(problem.objectives) > 1:
+            raise PolicyError("several objectives: use the class autosteer.policies:ParetoPolicy")
+        self._problem = problem
         self._ledger = Ledger(problem)
-        self._sign = self._ledger.sign
-        self._link = make_link(link)
+        self._grounds = self._ledger.grounds
         self._seed = problem.seed
         self._n_initial = n_initial
-        self._mc_samples = mc_samples
-        self._raw_samples = raw_samples
-        self._restarts = restarts
-        self._max_iterations = max_iterations
-        self._opened = 0
+        self._candidates = candidates
+        self._search = PeakSearch(len(problem.knobs), problem.seed)
+        aims = (problem.objective, *problem.diagnostics)
+        self._learners = {aim.name: Learner(aim, link) for aim in aims}
+        self._aims = {aim.name: aim for aim in aims}
+        self._learned: dict[str, Learned] = {}
         self._asks = 0
+        self._here: Float | None = None
         self._reasons: dict[str, str] = {}
-        # The model of the measured points; None when they have changed since it was fitted.
-        self._model: SingleTaskGP | None = None
 
     def suggest(self, num_points: int) -> list[dict[str, Any]]:
         """Propose points.
@@ -119,7 +115,8 @@ class BayesianPolicy:
         Returns
         -------
         list of dict
-            ``_id`` and one entry per knob.
+            ``_id`` and one entry per knob; where shots are counted, also ``_shots``, how many of them
+            the point is worth, and ``_worse_than``, below which it may be left early.
 
         Raises
         ------
@@ -128,21 +125,19 @@ class BayesianPolicy:
         """
         if num_points < 1:
             raise PolicyError(f"num_points is {num_points}: it must be at least 1")
-        known = len(self._ledger.measured)
-        dimension = len(self._ledger.names)
-        if known < max(self._n_initial, 2):
-            points = _sobol_points(dimension, self._seed, self._opened, num_points)
-            self._opened += num_points
-            suggested = self._ledger.suggest(points)
-            for point in suggested:
-                reason = f"opening point: {known} of {self._n_initial} places are measured"
-                self._reasons[point["_id"]] = reason
-            return suggested
-        candidates, reasons = self._acquire(num_points)
-        suggested = self._ledger.suggest(candidates)
-        for point, reason in zip(suggested, reasons, strict=True):
-            self._reasons[point["_id"]] = reason
-        return suggested
+        points = []
+        for _ in range(num_points):
+            self._asks += 1
+            choice = self._choose(np.random.default_rng([self._seed, self._asks]))
+            [point] = self._ledger.suggest(choice.x[None])
+            self._reasons[point["_id"]] = choice.why
+            self._here = choice.x
+            if choice.shots is not None:
+                point["_shots"] = choice.shots
+            if choice.worse_than is not None:
+                point["_worse_than"] = choice.worse_than
+            points.append(point)
+        return points
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take measured points; a later one of the same ``_id`` replaces the earlier.
@@ -154,7 +149,7 @@ class BayesianPolicy:
             never suggested are welcome.
         """
         self._ledger.ingest(points)
-        self._model = None
+        self._learned.clear()
 
     def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take suggestions that could not be measured: the policy keeps away from them.
@@ -166,6 +161,119 @@ class BayesianPolicy:
         """
         self._ledger.register_failures(points)
 
+    def _choose(self, rng: np.random.Generator) -> _Choice:
+        """Choose the next place."""
+        for name, aim in self._aims.items():
+            table = self._ledger.table(name)
+            known = len(table) >= 2 and len(table) + len(self._ledger.pending) >= self._n_initial
+            sem = filled_errors(table) if known else None
+            sign = 1.0 if aim.maximize else -1.0
+            if known and (sem is None or has_signal(sign * table.mean, sem)):
+                return self._improve(name, rng)
+        return self._look_for_signal(rng)
+
+    @property
+    def _avoided(self) -> Float:
+        """Places that are pending or have failed, shape (n, n_knobs)."""
+        return self._ledger.unit([*self._ledger.pending.values(), *self._ledger.failed.values()])
+
+    def _look_for_signal(self, rng: np.random.Generator) -> _Choice:
+        """Go where a peak would most probably be seen, if there is one."""
+        table = self._ledger.table(self._ledger.objective)
+        sem = filled_errors(table)
+        avoided = self._avoided
+        deviation = np.zeros(len(table))
+        precision = np.ones(len(table))
+        if sem is not None and len(table):
+            sign = 1.0 if self._problem.objective.maximize else -1.0
+            deviation = sign * (table.mean - np.median(table.mean)) / sem
+            precision = np.median(sem) / sem
+        x = self._search.next_place(
+            np.concatenate([table.x, avoided]),
+            np.concatenate([deviation, np.zeros(len(avoided))]),
+            np.concatenate([precision, np.ones(len(avoided))]),
+            self._allowed,
+            rng,
+        )
+        shots = None
+        if self._problem.rate_hz is not None:
+            # As long as the way: more would be spent on nothing, less on motion.
+            [travel_s] = self._grounds.travel_s(x[None], self._here)
+            shots = max(round(travel_s * self._problem.rate_hz), _FEWEST_SHOTS)
+        return _Choice(x, f"looking for a signal: {len(table)} places are measured", shots)
+
+    def _allowed(self, unit: Float) -> Float:
+        return self._grounds.allowed(unit, self._here)
+
+    def _improve(self, name: str, rng: np.random.Generator) -> _Choice:
+        """Go where a measurement raises the best posterior mean most, per second."""
+        learned = self._learn(name)
+        avoided = self._avoided
+        surrogate = learned.surrogate
+        # A pending place will be known as well as places usually are.
+        usual = float(np.median(learned.noise(avoided, None))) if len(avoided) else 0.0
+        model = surrogate.awaiting(avoided, usual)
+        lengths = np.minimum(surrogate.lengths, 0.5)
+        known = surrogate.x[np.argsort(-surrogate.mean(surrogate.x), kind="stable")]
+        first = np.concatenate([
+            sobol_points(known.shape[1], self._seed + self._asks, 0, self._candidates),
+            points_around(rng, known[:5], lengths, self._candidates),
+            known[:8],
+        ])
+        first = self._allowed(first)
+        ranked = first[np.argsort(-model.mean(first), kind="stable")[:64]]
+        top = climb(model.mean, ranked, lengths / 2, rng, rounds=4, width=64)
+        choices = np.concatenate([known[:128], ranked, top[None]])
+        mean = model.mean(choices)
+
+        def gain(x: Float, shots: float | None) -> Float:
+            return knowledge_gradient(
+                mean,
+                model.covariance(x, choices),
+                model.mean(x),
+                model.variance(x),
+                learned.noise(x, shots),
+            )
+
+        def rate(x: Float) -> Float:
+            x = self._allowed(x)
+            if self._problem.rate_hz is None:
+                return gain(x, None)
+            return gain(x, 0.2 * self._problem.rate_hz) / (
+                0.2 + self._grounds.travel_s(x, self._here)
+            )
+
+        start = np.concatenate([first, self._allowed(top[None])])
+        x = climb(rate, start, lengths / 3, rng, rounds=3, width=64)
+        [x] = self._allowed(x[None])
+        shots = self._worthwhile_shots(x, gain)
+        [best_mean], [best_sd] = learned.natural(top[None])
+        [here_mean], [here_sd] = learned.natural(x[None])
+        [worth] = gain(x[None], shots)
+        why = (
+            f"{name}: expects {here_mean:.4g} +- {here_sd:.2g} here, {best_mean:.4g} +- "
+            f"{best_sd:.2g} at the best; worth {worth * learned.link.slope(mean.max()):.2g}"
+        )
+        return _Choice(x, why, shots, None)
+
+    def _worthwhile_shots(self, x: Float, gain: Any) -> int | None:
+        """Return the number of shots that teaches most per second."""
+        rate_hz = self._problem.rate_hz
+        if rate_hz is None:
+            return None
+        [travel_s] = self._grounds.travel_s(x[None], self._here)
+        stays = [stay_s for stay_s in _STAYS_S if stay_s * rate_hz >= _FEWEST_SHOTS]
+        rates = [
+            float(gain(x[None], stay_s * rate_hz)[0]) / (stay_s + travel_s) for stay_s in stays
+        ]
+        return max(round(stays[int(np.argmax(rates))] * rate_hz), _FEWEST_SHOTS)
+
+    def _learn(self, name: str) -> Learned:
+        if name not in self._learned:
+            table = self._ledger.table(name)
+            self._learned[name] = self._learners[name].learn(table.x, table)
+        return self._learned[name]
+
     def best(self) -> dict[str, Any]:
         """Return the place where the posterior mean is best.
 
@@ -175,33 +283,22 @@ class BayesianPolicy:
             Knobs, posterior mean under the objective's name and its ``_sd``; empty before the
             first measurement. With fewer than two points, the better of them.
         """
-        if len(self._ledger.measured) < 2:
+        name = self._ledger.objective
+        if len(self._ledger.table(name)) < 2:
             return self._ledger.best_measured()
-        model = self._fitted()
-        measured = self._measured_x()
-        dimension = len(self._ledger.names)
-        spread = torch.from_numpy(_sobol_points(dimension, self._seed + 1, 0, 128))
-        places = torch.cat([measured, spread])
-        with torch.no_grad():
-            means = model.posterior(places).mean.squeeze(-1)
-        top = places[means.topk(min(3, len(places))).indices]
-        with _calm():
-            best, _ = optimize_acqf(
-                PosteriorMean(model),
-                bounds=self._bounds(),
-                q=1,
-                num_restarts=len(top),
-                batch_initial_conditions=top.unsqueeze(1),
-                options={"maxiter": self._max_iterations},
-                retry_on_optimization_warning=False,
-            )
-        [mean], [sd] = self._expect(best)
-        position = self._ledger.low + best[0].numpy() * (self._ledger.high - self._ledger.low)
-        return {
-            **dict(zip(self._ledger.names, position.tolist(), strict=True)),
-            self._ledger.objective: float(mean),
-            f"{self._ledger.objective}_sd": float(sd),
-        }
+        learned = self._learn(name)
+        model = learned.surrogate
+        rng = np.random.default_rng([self._seed, 0])
+        start = np.concatenate([
+            model.x,
+            self._grounds.allowed(sobol_points(model.x.shape[1], self._seed, 0, 256), None),
+        ])
+        ranked = start[np.argsort(-model.mean(start), kind="stable")[:10]]
+        x = climb(model.mean, ranked, np.minimum(model.lengths, 0.5), rng, rounds=6, width=96)
+        [x] = self._grounds.unit(self._grounds.places(x[None]))
+        [place] = self._grounds.places(x[None])
+        [mean], [sd] = learned.natural(x[None])
+        return {**self._ledger.named(place), name: float(mean), f"{name}_sd": float(sd)}
 
     def explain(self, suggestion_id: str) -> str:
         """Say why a point was suggested.
@@ -236,10 +333,10 @@ class BayesianPolicy:
         PolicyError
             If fewer than two points are measured.
         """
-        if len(self._ledger.measured) < 2:
+        if len(self._ledger.table(self._ledger.objective)) < 2:
             raise PolicyError("the model needs two measured points at least")
         rows = [[point[name] for name in self._ledger.names] for point in points]
-        return self._expect(torch.from_numpy(self._ledger.unit(rows)))
+        return self._learn(self._ledger.objective).natural(self._ledger.unit(rows))
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state as JSON-able values.
@@ -249,7 +346,12 @@ class BayesianPolicy:
         dict
             The state; after `restore` of it the next suggestion is the same.
         """
-        return {"opened": self._opened, "asks": self._asks, "ledger": self._ledger.checkpoint()}
+        return {
+            "asks": self._asks,
+            "here": None if self._here is None else self._here.tolist(),
+            "ledger": self._ledger.checkpoint(),
+            "learners": {name: one.checkpoint() for name, one in self._learners.items()},
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state that `checkpoint` gave.
@@ -259,103 +361,9 @@ class BayesianPolicy:
         state : mapping
             The state.
         """
-        self._opened = int(state["opened"])
         self._asks = int(state["asks"])
+        self._here = None if state["here"] is None else np.array(state["here"])
         self._ledger.restore(state["ledger"])
-        self._model = None
-
-    def _expect(self, places: Tensor) -> tuple[Float, Float]:
-        """Return mean and standard deviation of the objective at places in the unit cube."""
-        with torch.no_grad():
-            posterior = self._fitted().posterior(places)
-        mean = self._sign * posterior.mean.squeeze(-1).numpy()
-        return self._link.inverse(mean, np.sqrt(posterior.variance.squeeze(-1).numpy()))
-
-    def _measured_x(self) -> Tensor:
-        rows = [point.x for point in self._ledger.measured.values()]
-        return torch.from_numpy(self._ledger.unit(rows))
-
-    def _bounds(self) -> Tensor:
-        dimension = len(self._ledger.names)
-        return torch.stack([
-            torch.zeros(dimension, dtype=torch.float64),
-            torch.ones(dimension, dtype=torch.float64),
-        ])
-
-    def _fitted(self) -> SingleTaskGP:
-        """Fit the model to the measured points, if they have changed."""
-        if self._model is not None:
-            return self._model
-        points = list(self._ledger.measured.values())
-        values, variances = self._link.forward(
-            np.array([point.mean for point in points]),
-            np.array([point.sem for point in points]),
-            np.array([point.n for point in points]),
-        )
-        model = SingleTaskGP(
-            self._measured_x(),
-            torch.from_numpy(self._sign * values).unsqueeze(-1),
-            None if variances is None else torch.from_numpy(variances).unsqueeze(-1),
-            outcome_transform=Standardize(1),
-        )
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-        self._model = model
-        return model
-
-    def _acquire(self, num_points: int) -> tuple[Float, list[str]]:
-        """Maximise the acquisition function, and say why the places it gives are good."""
-        self._asks += 1
-        avoid = [*self._ledger.pending.values(), *self._ledger.failed.values()]
-        pending = torch.from_numpy(self._ledger.unit(avoid)) if avoid else None
-        draw = self._seed * 1_000_003 + self._asks
-        with torch.random.fork_rng(), _calm():
-            torch.manual_seed(draw)
-            model = self._fitted()
-            acquisition = qLogNoisyExpectedImprovement(
-                model,
-                X_baseline=self._measured_x(),
-                sampler=SobolQMCNormalSampler(torch.Size([self._mc_samples]), seed=draw % 2**31),
-                X_pending=pending,
-                prune_baseline=True,
-                cache_root=True,
-            )
-            candidates, value = optimize_acqf(
-                acquisition,
-                bounds=self._bounds(),
-                q=num_points,
-                num_restarts=self._restarts,
-                raw_samples=self._raw_samples,
-                options={"maxiter": self._max_iterations, "seed": draw % 2**31},
-                sequential=num_points > 1,
-                retry_on_optimization_warning=False,
-            )
-        means, sds = self._expect(candidates)
-        values = torch.as_tensor(value).expand(num_points)
-        reasons = [
-            f"expects {float(mean):.4g} +- {float(sd):.2g}, log improvement {float(gain):.3g}"
-            for mean, sd, gain in zip(means, sds, values, strict=True)
-        ]
-        unit: Float = candidates.numpy()
-        return unit, reasons
-
-
-@contextlib.contextmanager
-def _calm() -> Generator[None]:
-    """Leave out warnings that say nothing here.
-
-    Near the end of a search the acquisition function is flat, and a climb that stops there is at
-    its top; a little jitter on a nearly singular matrix is how the library deals with repeats.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumericalWarning)
-        warnings.simplefilter("ignore", OptimizationWarning)
-        warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
-        yield
-
-
-def _sobol_points(dimension: int, seed: int, first: int, count: int) -> Float:
-    """Return a stretch of a scrambled Sobol sequence in the unit cube, shape (count, dimension)."""
-    engine = qmc.Sobol(dimension, rng=np.random.default_rng(seed))
-    # Whole powers of two keep the balance of the sequence.
-    points: Float = engine.random_base2((first + count - 1).bit_length())
-    return points[first : first + count]
+        for name, learner in self._learners.items():
+            learner.restore(state["learners"][name])
+        self._learned.clear()

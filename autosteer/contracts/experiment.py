@@ -332,6 +332,8 @@ class Experiment(Section):
                 LinearLimit(one.weights, one.above, one.below) for one in self.envelope.linear
             ),
             goal=Goal(stop.target, stop.min_gain, stop.confidence),
+            rate_hz=self.source.rate_hz,
+            rest_s=max(knob.settle_s + knob.response_delay_s for knob in self.knobs.values()),
             seed=self.seed,
         )
 

@@ -197,6 +197,10 @@ class Problem:
         Bounds on sums of knobs.
     goal : Goal
         When it is enough.
+    rate_hz : float, optional
+        Shots per second; None where a measurement is one evaluation, whatever its length.
+    rest_s : float
+        Time after a move before shots count [s].
     seed : int
         Seed of whatever is drawn.
 
@@ -221,6 +225,8 @@ class Problem:
     keep_out: tuple[KeepOutBox, ...] = ()
     linear: tuple[LinearLimit, ...] = ()
     goal: Goal = field(default=Goal())
+    rate_hz: float | None = None
+    rest_s: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,0 +1,179 @@
+"""Learns one quantity: link, model, and when to fit its hyperparameters again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from autosteer.contracts import Aim
+from autosteer.policies._ledger import Table
+from autosteer.policies._links import IdentityLink, Link, LinkName, LogLink, make_link
+from autosteer.policies._surrogate import Data, Hyperparameters, Surrogate
+
+Float = NDArray[np.float64]
+
+# Up to so many points every change is fitted anew; afterwards, when they have grown by this much.
+_ALWAYS_FIT = 40
+_GROWTH = 1.1
+# Linearisation has converged when it moves values by less than this, in standard deviations.
+_CONVERGED = 0.05
+_LARGEST_MOVE = 1.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """A quantity as learned from a table.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+        The model.
+    link : Link
+        The scale that it lives on.
+    """
+
+    surrogate: Surrogate
+    link: Link
+
+    def noise(self, x: Float, shots: float | None) -> Float:
+        """Return the variance, on the model's scale, that measurements will have.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_inputs)
+            Places.
+        shots : float, optional
+            Shots of each; None: as usual.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            Variances.
+        """
+        given = self.link.noise(self.surrogate.mean(x), shots)
+        return np.where(np.isfinite(given), given, float(np.median(self.surrogate.noise_variance)))
+
+    def natural(self, x: Float) -> tuple[Float, Float]:
+        """Return what is expected at places.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_inputs)
+            Places.
+
+        Returns
+        -------
+        mean, sd : ndarray of float64, shape (m,)
+            Mean and standard deviation of the quantity, in its unit.
+        """
+        return self.link.natural(self.surrogate.mean(x), np.sqrt(self.surrogate.variance(x)))
+
+
+class Learner:
+    """Learns a quantity again and again as its table grows.
+
+    Hyperparameters go on from the last fit, and are fitted when the table has grown by a tenth.
+
+    Parameters
+    ----------
+    aim : Aim
+        The quantity.
+    link : {"auto", "identity", "log"}
+        Its scale.
+    with_time : bool, default False
+        Whether the last input is time.
+    """
+
+    def __init__(self, aim: Aim, link: LinkName, *, with_time: bool = False) -> None:
+        self._aim = aim
+        self._link_name = link
+        self._with_time = with_time
+        # By the kind of link: scales differ, and so do the hyperparameters on them.
+        self._hyperparameters: dict[type[Link], Hyperparameters] = {}
+        self._fitted_at = 0
+
+    def learn(self, x: Float, table: Table) -> Learned:
+        """Learn from a table.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (n, n_inputs)
+            Inputs of the model, n at least 2.
+        table : Table
+            The quantity at these.
+
+        Returns
+        -------
+        Learned
+            The model.
+        """
+        link = make_link(self._link_name, table, self._aim)
+        kind = type(link)
+        due = (
+            len(table) <= _ALWAYS_FIT
+            or kind not in self._hyperparameters
+            or len(table) >= _GROWTH * self._fitted_at
+        )
+        if due:
+            self._fitted_at = len(table)
+        latent = link.start(table)
+        for _ in range(2 if link.rounds > 1 and due else 1):
+            latent = self._settle(x, table, link, latent, fit=due)
+        value, variance = link.linearised(table, latent)
+        surrogate = self._model(Data(x, value, variance), kind, fit=due)
+        self._hyperparameters[kind] = surrogate.hyperparameters
+        return Learned(surrogate, link)
+
+    def _settle(self, x: Float, table: Table, link: Link, latent: Float, *, fit: bool) -> Float:
+        """Linearise about the model's own values until both agree."""
+        for number in range(link.rounds if link.rounds > 1 else 0):
+            value, variance = link.linearised(table, latent)
+            surrogate = self._model(Data(x, value, variance), type(link), fit=fit and number == 0)
+            self._hyperparameters[type(link)] = surrogate.hyperparameters
+            move = surrogate.mean(x) - latent
+            width = np.sqrt(1.0 if variance is None else 1.0 + variance)
+            latent = latent + np.clip(move, -_LARGEST_MOVE, _LARGEST_MOVE)
+            if np.max(np.abs(move) / width) < _CONVERGED:
+                break
+        return latent
+
+    def _model(self, data: Data, kind: type[Link], *, fit: bool) -> Surrogate:
+        before = self._hyperparameters.get(kind)
+        return Surrogate(
+            data,
+            with_time=self._with_time,
+            begin_with=before,
+            steps=None if fit or before is None else 0,
+        )
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return the state as JSON-able values."""
+        return {
+            "fitted_at": self._fitted_at,
+            "hyperparameters": {
+                kind.__name__: {name: value.tolist() for name, value in found.items()}
+                for kind, found in self._hyperparameters.items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a state that `checkpoint` gave.
+
+        Parameters
+        ----------
+        state : mapping
+            The state.
+        """
+        self._fitted_at = int(state["fitted_at"])
+        kinds = {kind.__name__: kind for kind in (IdentityLink, LogLink)}
+        self._hyperparameters = {
+            kinds[kind]: {
+                name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()
+            }
+            for kind, found in state["hyperparameters"].items()
+        }

@@ -1,0 +1,123 @@
+"""Where to look while nothing has been found: search for a peak on a flat background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import chi2, norm
+
+Float = NDArray[np.float64]
+
+# What a peak may be like: center in units of the box, width (standard deviation) likewise, and
+# height in standard errors of a measurement.
+_CENTER_BETA = 3.0
+_WIDTHS = (0.1, 0.35)
+_HEIGHTS = (5.0, 100.0)
+_PEAKS = 4096
+_CANDIDATES = 384
+# A peak counts as seen where it stands so many standard errors above the background.
+_SEEN = 3.5
+_CHANCE_OF_FALSE_ALARM = 0.01
+_LARGEST_CONTRADICTION = 50.0
+
+
+def has_signal(mean: Float, sem: Float) -> bool:
+    """Tell whether values differ by more than their errors.
+
+    Parameters
+    ----------
+    mean, sem : ndarray of float64, shape (n,)
+        Values, more is better, and their standard errors.
+
+    Returns
+    -------
+    bool
+        Whether all of them together, or the best by itself, stand out.
+    """
+    weight = 1 / sem**2
+    deviation = (mean - np.sum(weight * mean) / np.sum(weight)) / sem
+    together = chi2.sf(np.sum(deviation**2), max(len(mean) - 1, 1))
+    best = norm.sf(deviation.max()) * len(mean)
+    return bool(together < _CHANCE_OF_FALSE_ALARM / 10 or best < _CHANCE_OF_FALSE_ALARM)
+
+
+class PeakSearch:
+    r"""Bayesian search for a peak of unknown place, width and height.
+
+    Thousands of possible peaks are drawn from a broad prior, whose centers favour the inside of the
+    box: limits are chosen about the place where the optimum is expected. Each measurement makes
+    those unlikely that it should have shown, and makes those likely that agree with a faint rise;
+    the next place is the one where a peak would most probably be seen [1]_.
+
+    Parameters
+    ----------
+    dimension : int
+        Number of knobs.
+    seed : int
+        Seed of the possible peaks.
+
+    References
+    ----------
+    .. [1] L. D. Stone, Theory of Optimal Search, 2nd ed. (1989), chapter 2.
+    """
+
+    def __init__(self, dimension: int, seed: int) -> None:
+        rng = np.random.default_rng([seed, 1])
+        self._center = rng.beta(_CENTER_BETA, _CENTER_BETA, (_PEAKS, dimension))
+        low, high = _WIDTHS
+        self._width = low * (high / low) ** rng.random(_PEAKS)
+        low, high = _HEIGHTS
+        self._height = low * (high / low) ** rng.random(_PEAKS)
+
+    def next_place(
+        self,
+        tried: Float,
+        deviation: Float,
+        precision: Float,
+        allowed: Callable[[Float], Float],
+        rng: np.random.Generator,
+    ) -> Float:
+        """Return the place where a peak would most probably be seen.
+
+        Parameters
+        ----------
+        tried : ndarray of float64, shape (n, dimension)
+            Places measured, or pending.
+        deviation : ndarray of float64, shape (n,)
+            What was seen there, above the background in standard errors; 0 where it is pending.
+        precision : ndarray of float64, shape (n,)
+            Typical standard error, over that of each.
+        allowed : callable
+            Gives those of some places that may be tried.
+        rng : numpy.random.Generator
+            Where chance comes from.
+
+        Returns
+        -------
+        ndarray of float64, shape (dimension,)
+            The place.
+        """
+        weight = self._weights(tried, deviation, precision)
+        likely = self._center[np.argsort(-weight, kind="stable")[:64]]
+        spread = rng.random((_CANDIDATES, self._center.shape[1]))
+        places = allowed(np.concatenate([spread, likely]))
+        chance = ndtr(self._seen_at(places) - _SEEN) @ weight
+        best: Float = places[np.argmax(chance)]
+        return best
+
+    def _seen_at(self, x: Float) -> Float:
+        """Return how far each peak stands out at each place, shape (n, n_peaks)."""
+        squares = np.sum(x**2, axis=1)[:, None] + np.sum(self._center**2, axis=1)
+        distance = np.maximum(squares - 2 * x @ self._center.T, 0.0) / self._width**2
+        height: Float = self._height * np.exp(-0.5 * distance)
+        return height
+
+    def _weights(self, tried: Float, deviation: Float, precision: Float) -> Float:
+        seen = self._seen_at(tried) * precision[:, None]
+        contradiction = (deviation[:, None] - seen) ** 2 - deviation[:, None] ** 2
+        log_weight = -0.5 * np.sum(np.minimum(contradiction, _LARGEST_CONTRADICTION), axis=0)
+        weight: Float = np.exp(log_weight - log_weight.max())
+        return weight

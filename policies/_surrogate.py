@@ -1,0 +1,256 @@
+"""The model of one quantity: a Gaussian process on the unit cube, fitted by BoTorch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from botorch.exceptions.warnings import OptimizationWarning
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
+from linear_operator.utils.warnings import NumericalWarning
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+
+Float = NDArray[np.float64]
+
+# Priors, in units of the box and of the data's spread. Lengths of a tenth of the box up to the
+# whole of it are usual at a beamline.
+_LENGTH_PRIOR = (-1.0, 0.7)
+_SCALE_PRIOR = (0.0, 1.0)
+# Correlation time in units of the data's span.
+_TIME_PRIOR = (0.5, 1.0)
+_JITTER = 1e-8
+_FIRST_FIT_STEPS = 75
+_REFIT_STEPS = 15
+
+Hyperparameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """What a surrogate learns from.
+
+    Parameters
+    ----------
+    x : ndarray of float64, shape (n, n_inputs)
+        Places in the unit cube; a last column is time, where there is one.
+    y : ndarray of float64, shape (n,)
+        Values, more is better.
+    variance : ndarray of float64, shape (n,), or None
+        Variances of the values; None where they are to be learned, one for all.
+    """
+
+    x: Float
+    y: Float
+    variance: Float | None
+
+
+class Surrogate:
+    """A Gaussian process with its data, ready to predict.
+
+    The kernel is a squared exponential with a length of its own for every knob, times an exponential
+    in time where drift is to be followed. Hyperparameters maximise the posterior density; a fit
+    begins where an earlier one has ended, which takes a few steps only.
+
+    Parameters
+    ----------
+    data : Data
+        At least two places.
+    with_time : bool, default False
+        Whether the last column of x is time.
+    begin_with : mapping, optional
+        `hyperparameters` of an earlier fit to begin with.
+    steps : int, optional
+        Steps of the fit at most; 0 takes `begin_with` as it is.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        *,
+        with_time: bool = False,
+        begin_with: Hyperparameters | None = None,
+        steps: int | None = None,
+    ) -> None:
+        self._offset = float(np.mean(data.y))
+        self._unit = max(float(np.std(data.y)), 1e-9)
+        x = torch.from_numpy(data.x)
+        y = torch.from_numpy((data.y - self._offset) / self._unit).unsqueeze(-1)
+        variance = None
+        if data.variance is not None:
+            variance = torch.from_numpy(data.variance / self._unit**2).unsqueeze(-1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumericalWarning)
+            warnings.simplefilter("ignore", OptimizationWarning)
+            warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
+            model = SingleTaskGP(
+                x,
+                y,
+                variance,
+                covar_module=_kernel(data.x.shape[1], with_time),
+                outcome_transform=None,
+            )
+            if begin_with is not None:
+                model.load_state_dict(dict(begin_with), strict=False)
+            if steps is None:
+                steps = _FIRST_FIT_STEPS if begin_with is None else _REFIT_STEPS
+            if steps:
+                fit_gpytorch_mll(
+                    ExactMarginalLogLikelihood(model.likelihood, model),
+                    optimizer_kwargs={"options": {"maxiter": steps}},
+                )
+        self.hyperparameters: Hyperparameters = {
+            name: value
+            for name, value in model.state_dict().items()
+            if "noise" not in name or variance is None
+        }
+        self._kernel = model.covar_module
+        with torch.no_grad():
+            constant = float(model.mean_module.constant)
+            noise = model.likelihood.noise.expand(len(x)).numpy().copy()
+        self._constant = constant
+        self.noise_variance = self._unit**2 * noise
+        """Variance of each value, given or learned, shape (n,)."""
+        self._set(data.x, y.squeeze(-1).numpy() - constant, noise)
+
+    def _set(self, x: Float, residual: Float, noise: Float) -> None:
+        self.x, self._residual, self._noise = x, residual, noise
+        covariance = self._prior(x, x)
+        covariance[np.diag_indices(len(x))] += noise + _JITTER
+        self._root = cholesky(covariance, lower=True)
+        self._weights = cho_solve((self._root, True), residual)
+
+    def _prior(self, a: Float, b: Float) -> Float:
+        with torch.no_grad():
+            value: Float = self._kernel(torch.from_numpy(a), torch.from_numpy(b)).to_dense().numpy()
+        return value
+
+    @property
+    def lengths(self) -> Float:
+        """Length scale of each knob, in units of the box, shape (n_knobs,)."""
+        kernel = self._kernel.base_kernel
+        first = kernel.kernels[0] if hasattr(kernel, "kernels") else kernel
+        value: Float = first.lengthscale.detach().numpy().ravel()
+        return value
+
+    @property
+    def prior_variance(self) -> float:
+        """Variance of the quantity where nothing is known."""
+        return self._unit**2 * float(self._kernel.outputscale.detach())
+
+    def mean(self, x: Float) -> Float:
+        """Return the posterior mean at places.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_inputs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            Means.
+        """
+        mean: Float = self._offset + self._unit * (
+            self._constant + self._prior(x, self.x) @ self._weights
+        )
+        return mean
+
+    def _whitened(self, x: Float) -> Float:
+        """Return the part of the prior at places that the data explain, shape (n, m)."""
+        value: Float = solve_triangular(self._root, self._prior(self.x, x), lower=True)
+        return value
+
+    def covariance(self, a: Float, b: Float) -> Float:
+        """Return the posterior covariance between places.
+
+        Parameters
+        ----------
+        a : ndarray of float64, shape (m, n_inputs)
+            Places.
+        b : ndarray of float64, shape (k, n_inputs)
+            Other places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m, k)
+            Covariances.
+        """
+        value: Float = self._unit**2 * (self._prior(a, b) - self._whitened(a).T @ self._whitened(b))
+        return value
+
+    def variance(self, x: Float) -> Float:
+        """Return the posterior variance at places.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_inputs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            Variances, not negative.
+        """
+        # The kernel is stationary: its diagonal is its scale.
+        explained = np.sum(self._whitened(x) ** 2, axis=0)
+        scale = float(self._kernel.outputscale.detach())
+        return self._unit**2 * np.maximum(scale - explained, 1e-12)
+
+    def awaiting(self, x: Float, variance: float) -> Surrogate:
+        """Return the model as it will be when pending places are measured.
+
+        Their values are taken to come out at the mean, so that means stay what they are and only
+        variances shrink.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_inputs)
+            Pending places.
+        variance : float
+            Variance that their values will have.
+
+        Returns
+        -------
+        Surrogate
+            The model; this one stays as it is.
+        """
+        if not len(x):
+            return self
+        later = object.__new__(Surrogate)
+        later.__dict__.update(self.__dict__)
+        believed = (self.mean(x) - self._offset) / self._unit - self._constant
+        later._set(
+            np.concatenate([self.x, x]),
+            np.concatenate([self._residual, believed]),
+            np.concatenate([self._noise, np.full(len(x), variance / self._unit**2)]),
+        )
+        return later
+
+
+def _kernel(n_inputs: int, with_time: bool) -> Kernel:
+    """Make the kernel with its priors."""
+    n_knobs = n_inputs - with_time
+    kernel: Kernel = RBFKernel(
+        ard_num_dims=n_knobs,
+        active_dims=tuple(range(n_knobs)),
+        lengthscale_prior=LogNormalPrior(*_LENGTH_PRIOR),
+    )
+    kernel.lengthscale = np.exp(_LENGTH_PRIOR[0])
+    if with_time:
+        time = MaternKernel(
+            nu=0.5, active_dims=(n_knobs,), lengthscale_prior=LogNormalPrior(*_TIME_PRIOR)
+        )
+        time.lengthscale = np.exp(_TIME_PRIOR[0])
+        kernel = kernel * time
+    scaled = ScaleKernel(kernel, outputscale_prior=LogNormalPrior(*_SCALE_PRIOR))
+    scaled.outputscale = 1.0
+    return scaled.double()
