@@ -78,8 +78,11 @@ def unbeaten(values: Float) -> NDArray[np.bool_]:
     ndarray of bool, shape (n,)
         True for the rows of the Pareto front.
     """
-    no_worse = (values[:, None] >= values).all(axis=2)
-    better = (values[:, None] > values).any(axis=2)
+    n_rows = len(values)
+    no_worse, better = np.ones((n_rows, n_rows), np.bool_), np.zeros((n_rows, n_rows), np.bool_)
+    for column in values.T:
+        no_worse &= column[:, None] >= column
+        better |= column[:, None] > column
     front: NDArray[np.bool_] = np.logical_not((no_worse & better).any(axis=0))
     return front
 

@@ -57,9 +57,9 @@ class DiffuseScene(Scene):
     r"""Diffuse scattering of a crystal that bears only so much dose.
 
     Signal goes with exposure, with the flux of a Gaussian beam through the aperture, as far as it
-    meets the crystal, and with the wavelength, until the crystal absorbs it again; in long exposures
-    the crystal does not keep still, and the pattern smears. Background goes with exposure and the
-    aperture's area. Dose goes with exposure, about the cube of the wavelength, and
+    meets the crystal, and with the wavelength, until the crystal absorbs it again; in long
+    exposures the crystal does not keep still, and the pattern smears. Background goes with exposure
+    and the aperture's area. Dose goes with exposure, about the cube of the wavelength, and
     with how much of the aperture the beam's center fills.
 
     Parameters
