@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,7 @@ def test_shots_are_the_same_however_they_are_grouped(cuts: list[int], seed: int)
     whole = shots(slope(flow, seed), 0, 200, 0.03)
     world = slope(flow, seed)
     edges = [0, *sorted(cuts), 200]
-    parts = [
-        shots(world, low, high - low, 0.03) for low, high in zip(edges, edges[1:], strict=False)
-    ]
+    parts = [shots(world, low, high - low, 0.03) for low, high in pairwise(edges)]
     for kind, table in whole.items():
         pieces = [part[kind] for part in parts if kind in part]
         assert pa.Table.from_batches(pieces).combine_chunks().to_pydict() == table.to_pydict()
@@ -136,7 +135,7 @@ def test_the_share_is_over_the_best_and_limits_count() -> None:
     world = slope()
     here, best = {"X": 0.05, "Y": 0.0}, {"X": 0.1, "Y": 0.3}
     assert world.truths(here, 0.0) == {"hits": pytest.approx(0.7)}
-    assert world.attainable(0.0) == ({"hits": pytest.approx(0.9)},)
+    assert list(world.attainable(0.0)) == [{"hits": pytest.approx(0.9)}]
     assert world.share_of_attainable(here, 0.0) == pytest.approx(0.7 / 0.9)
     assert world.share_of_attainable(best, 0.0) == pytest.approx(1)
     spots = {"name": "spots", "column": "well.n_spots", "reduce": "mean"}
@@ -152,7 +151,7 @@ def test_the_share_is_over_the_best_and_limits_count() -> None:
 
 def test_what_is_to_be_small_is_scored_by_its_regret() -> None:
     world = slope(objective={**HIT, "direction": "minimize"})
-    assert world.attainable(0.0) == ({"hits": pytest.approx(0.1)},)
+    assert list(world.attainable(0.0)) == [{"hits": pytest.approx(0.1)}]
     shares = [world.share_of_attainable({"X": x, "Y": 0.0}, 0.0) for x in (-0.1, 0.0, 0.1)]
     assert shares == pytest.approx([1, 0, -1], abs=2e-3)
 
@@ -194,7 +193,7 @@ def test_wells_are_used_up_by_shots_with_beam() -> None:
     here = {"well": np.full(150, well)}
     lit = np.arange(150) % 3 > 0
     hits = scene.expose(here, np.zeros(150), lit)["hit"]
-    taken = np.cumsum(lit) - lit
+    taken: NDArray[np.int64] = np.cumsum(lit) - lit
     np.testing.assert_allclose(hits, fresh * np.exp(-taken / 100))
     [after] = scene.expected({"well": np.array([well])}, np.zeros(1))["hit"]
     assert after == pytest.approx(fresh * np.exp(-1))
