@@ -14,6 +14,7 @@ from _cells import ROOT, table
 from autosteer.cli._experiment import read_experiment
 from autosteer.cli._policies import make_policy, pin_threads
 from autosteer.sims.virtual import VirtualBeamline
+from autosteer.sims.worlds import make_world
 from autosteer.steering.virtual import VirtualRun, VirtualTimes
 
 EXPERIMENT = ROOT / "examples" / "jet_alignment" / "experiment.yaml"
@@ -22,7 +23,7 @@ EXPERIMENT = ROOT / "examples" / "jet_alignment" / "experiment.yaml"
 def simulator_alone(duration_s: float, step_s: float) -> float:
     """Return the processor time of the simulated beamline without a controller."""
     experiment, _ = read_experiment(EXPERIMENT, ["source.rate_hz=120"])
-    beamline = VirtualBeamline(experiment, 1)
+    beamline = VirtualBeamline(experiment, make_world(experiment, 1))
     begin_s = time.process_time()
     step_ns = round(step_s * 1e9)
     for start_ns in range(0, round(duration_s * 1e9), step_ns):
@@ -41,7 +42,7 @@ def whole_run(duration_s: float, step_s: float, policy: str) -> float:
     experiment, _ = read_experiment(EXPERIMENT, overrides)
     run = VirtualRun(
         experiment,
-        VirtualBeamline(experiment, 1),
+        VirtualBeamline(experiment, make_world(experiment, 1)),
         make_policy(experiment),
         VirtualTimes(step_s=step_s),
     )

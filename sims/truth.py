@@ -19,6 +19,12 @@ _KEYS = [
     column("pulse_id", pa.uint64(), "1", "number of the machine pulse", nullable=False),
     column("timestamp", pa.int64(), "ns", "time of the pulse, UTC since 1970", nullable=False),
 ]
+LIGHT_TRUTH = pa.schema([
+    *_KEYS,
+    column("beam_intensity", pa.float64(), "1", "pulse energy over its nominal value"),
+])
+"""What is logged of any pulse."""
+
 JET_TRUTH = pa.schema([
     *_KEYS,
     column("p_hit", pa.float64(), "1", "probability of a hit where the knobs are"),
@@ -112,7 +118,7 @@ class TruthLog:
     path : path-like
         File to write; an existing one is replaced.
     schema : pyarrow.Schema
-        What is logged, `JET_TRUTH` or `PULSE_TRUTH`: attributes of the truth, and the timestamp.
+        What is logged, `JET_TRUTH` for example: attributes of the truth, and the timestamp.
     """
 
     def __init__(self, path: Path | str, schema: pa.Schema) -> None:

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from autosteer.contracts import Experiment, ExperimentFileError, MotorFacts
+from autosteer.contracts import DeviceError, Experiment, ExperimentFileError, MotorFacts
 from autosteer.contracts.table_kinds import MACHINE
 from autosteer.physics import Travel
-from autosteer.sims.worlds import make_world
+from autosteer.sims._draws import PulseDraws
+from autosteer.sims._motors import motors_of_knobs
+from autosteer.sims.worlds import World
 
 _UPDATE_S = 0.02
+# What the soft IOC calls its beam monitor, after the prefix.
+_BEAM_MONITOR = "BEAM:INTENSITY"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How good a place truly is at a moment: for scoring only.
+
+    Parameters
+    ----------
+    share : float
+        1 at the best place there is; see the world. NaN while nothing can be attained.
+    truths : mapping of str to float
+        True mean of each quantity of the experiment that the world knows.
+    violated : bool
+        Whether one of them breaks a limit of the experiment.
+    """
+
+    share: float
+    truths: Mapping[str, float]
+    violated: bool
 
 
 class VirtualBeamline:
@@ -22,30 +47,39 @@ class VirtualBeamline:
     ----------
     experiment : Experiment
         An experiment with a simulation; knobs and motors are matched by the devices' prefixes.
-    seed : int
-        Seed of everything that is drawn.
+    world : World
+        What the motors move, made for this experiment; shots leave traces in it, so that each run
+        needs one of its own.
 
     Raises
     ------
     ExperimentFileError
-        If the experiment has no simulation, a knob's device is no motor of it, or there is nothing
-        to score by.
+        If the experiment has no simulation, or a knob's device is no motor of it.
     """
 
-    def __init__(self, experiment: Experiment, seed: int) -> None:
+    def __init__(self, experiment: Experiment, world: World[Any]) -> None:
         if experiment.simulation is None:
             raise ExperimentFileError(experiment.name, [("simulation", "needed to simulate")])
-        simulation = experiment.simulation
-        self._motors = simulation.ioc.motors
-        self._motor_of = _motors_of_knobs(experiment)
+        ioc = experiment.simulation.ioc
+        self._motors = ioc.motors
+        self._motor_of = motors_of_knobs(experiment)
         self._rate_hz = experiment.source.rate_hz
         self._stride = experiment.source.pulse_stride
-        self._world = make_world(experiment, seed)
+        self._world = world
+        self._limits = experiment.problem.limits
+        self._failed_moves = ioc.failed_moves
+        self._luck = PulseDraws(experiment.seed, "moves")
+        self._moves = 0
         self._travels = {
             name: Travel(motor.start, motor.start, 0.0, motor.velocity)
             for name, motor in self._motors.items()
         }
-        self._interlocks = [interlock.name for interlock in experiment.envelope.interlocks]
+        self._interlocks = {
+            interlock.name: experiment.devices[interlock.device].prefix
+            == ioc.prefix + _BEAM_MONITOR
+            for interlock in experiment.envelope.interlocks
+        }
+        self._beam_intensity = 1.0
         self._shots = 0
         self._start_ns: int | None = None
         self._posted_s = 0.0
@@ -66,14 +100,17 @@ class VirtualBeamline:
         }
 
     def interlocks(self) -> dict[str, float]:
-        """Return the value of each interlock's signal: the beam is on and the shutter open.
+        """Return the value of each interlock's signal.
 
         Returns
         -------
         dict of str to float
-            1 for every interlock.
+            What the beam monitor shows, over its nominal value; 1 for any other signal.
         """
-        return dict.fromkeys(self._interlocks, 1.0)
+        return {
+            name: self._beam_intensity if of_beam else 1.0
+            for name, of_beam in self._interlocks.items()
+        }
 
     def move(self, knobs: Mapping[str, float], now_ns: int) -> int:
         """Send the knobs to a place.
@@ -89,8 +126,16 @@ class VirtualBeamline:
         -------
         int
             When the last of them arrives [ns UTC].
+
+        Raises
+        ------
+        DeviceError
+            If the move is one of those that fail; nothing moves then.
         """
         now_s = self._seconds(now_ns)
+        self._moves += 1
+        if self._luck.uniform(np.array([self._moves], np.uint64), 0)[0] < self._failed_moves:
+            raise DeviceError(f"move {self._moves} did not start: the simulated motors failed")
         arrival_s = now_s
         for knob, target in knobs.items():
             name = self._motor_of[knob]
@@ -172,12 +217,55 @@ class VirtualBeamline:
         pulse_ids = (1 + numbers * self._stride).astype(np.uint64)
         latency_ns = round(self._world.latency_s * 1e9)
         tables = self._world.tables(pulse_ids, times_s, times_ns, positions)
+        self._beam_intensity = float(np.mean(tables[MACHINE.name]["beam_intensity"]))
         for kind, batch in tables.items():
             delay_ns = 0 if kind == MACHINE.name else latency_ns
             yield int(times_ns[-1]) + delay_ns, kind, batch
 
+    def standing(self, now_ns: int, knobs: Mapping[str, float] | None = None) -> Standing:
+        """Say how good a place truly is: for scoring only.
+
+        Parameters
+        ----------
+        now_ns : int
+            Time [ns UTC].
+        knobs : mapping of str to float, optional
+            The place; by default where the motors are.
+
+        Returns
+        -------
+        Standing
+            The truth.
+        """
+        now_s = self._seconds(now_ns)
+        positions = {name: travel.position(now_s) for name, travel in self._travels.items()}
+        for knob, position in (knobs or {}).items():
+            positions[self._motor_of[knob]] = np.asarray(position, np.float64)
+        truths = self._world.truths(positions, now_s)
+        known = [limit for limit in self._limits if limit.name in truths]
+        return Standing(
+            share=self._world.share_of_attainable(positions, now_s),
+            truths=truths,
+            violated=not all(limit.kept_by(truths[limit.name]) for limit in known),
+        )
+
+    def attainable(self, now_ns: int) -> Sequence[Mapping[str, float]]:
+        """Return the true means at the best place, or along the Pareto front: for scoring only.
+
+        Parameters
+        ----------
+        now_ns : int
+            Time [ns UTC].
+
+        Returns
+        -------
+        sequence of mapping of str to float
+            One where there is one objective; empty where the world does not know it.
+        """
+        return self._world.attainable(self._seconds(now_ns))
+
     def share_of_attainable(self, now_ns: int) -> float:
-        """Return how good the present positions truly are, over the best: for scoring only.
+        """Return how good the present positions truly are: for scoring only.
 
         Parameters
         ----------
@@ -189,30 +277,4 @@ class VirtualBeamline:
         float
             The share; NaN while nothing can be attained.
         """
-        now_s = self._seconds(now_ns)
-        positions = {name: travel.position(now_s) for name, travel in self._travels.items()}
-        return self._world.share_of_attainable(positions, now_s)
-
-
-def _motors_of_knobs(experiment: Experiment) -> dict[str, str]:
-    """Match knobs with the simulated motors that their devices name."""
-    if experiment.simulation is None:
-        return {}
-    ioc = experiment.simulation.ioc
-    matched = {}
-    for knob, entry in experiment.knobs.items():
-        prefix = experiment.devices[entry.device].prefix
-        name = prefix.removeprefix(ioc.prefix)
-        if name not in ioc.motors:
-            raise ExperimentFileError(
-                experiment.name,
-                [
-                    (
-                        f"devices.{entry.device}.prefix",
-                        f"'{prefix}' is no simulated motor: there are "
-                        + ", ".join(ioc.prefix + motor for motor in ioc.motors),
-                    )
-                ],
-            )
-        matched[knob] = name
-    return matched
+        return self.standing(now_ns).share

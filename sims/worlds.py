@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -19,12 +19,23 @@ from autosteer.sims.emitters import TableMaker
 from autosteer.sims.pulse_tables import PulseTableSimulator
 from autosteer.sims.source import Beamline, TruthT
 from autosteer.sims.tables import TableSimulator
+from autosteer.sims.truth import JET_TRUTH, LIGHT_TRUTH, PULSE_TRUTH
 from autosteer.sims.xleap import PulseTruth, XleapMachine, attainable_share, pair_share
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 _DELAY_COLUMN = "pulse.delay_as"
+
+
+def _unknown(positions: Mapping[str, ArrayLike], time_s: float) -> Mapping[str, float]:
+    """Say nothing about any quantity."""
+    return {}
+
+
+def _none(time_s: float) -> Sequence[Mapping[str, float]]:
+    """Know no best place."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,14 +51,25 @@ class World(Generic[TruthT]):
     latency_s : float
         From exposure to the analysis's result; monitors take no time [s].
     share_of_attainable : callable
-        Says how good positions (by motor) truly are at a time since the start [s], over the best
+        Says how good positions (by motor) truly are at a time since the start [s]: 1 at the best
         there are; NaN while nothing can be attained. For scoring only.
+    truths : callable, optional
+        Gives the true mean of those of the experiment's quantities that it knows, by name, for
+        positions and a time. For scoring only.
+    attainable : callable, optional
+        Gives the same at the best place that keeps the limits at a time, or at many places along
+        the Pareto front; empty where it is not known. For scoring only.
+    truth_schema : pyarrow.Schema, optional
+        What a run in real time logs of the truth: attributes of what `beamline` gives.
     """
 
     beamline: Beamline[TruthT]
     maker: TableMaker[TruthT]
     latency_s: float
     share_of_attainable: Callable[[Mapping[str, ArrayLike], float], float]
+    truths: Callable[[Mapping[str, ArrayLike], float], Mapping[str, float]] = _unknown
+    attainable: Callable[[float], Sequence[Mapping[str, float]]] = _none
+    truth_schema: pa.Schema = LIGHT_TRUTH
 
     def tables(
         self,
@@ -89,7 +111,7 @@ def _jet_world(experiment: Experiment, config: SimulatedSfx, seed: int) -> World
         return here / attainable if attainable else float("nan")
 
     tables = TableSimulator(config, cell, min_spots, seed)
-    return World(beamline, tables, config.analysis_latency_s, share)
+    return World(beamline, tables, config.analysis_latency_s, share, truth_schema=JET_TRUTH)
 
 
 def _pair_world(experiment: Experiment, config: SimulatedXleap, seed: int) -> World[PulseTruth]:
@@ -102,16 +124,17 @@ def _pair_world(experiment: Experiment, config: SimulatedXleap, seed: int) -> Wo
         [here] = pair_share(machine.chances(positions, time_s), window_as, config)
         return float(here) / attainable
 
-    return World(machine, PulseTableSimulator(config, seed), config.analysis_latency_s, share)
+    tables = PulseTableSimulator(config, seed)
+    return World(machine, tables, config.analysis_latency_s, share, truth_schema=PULSE_TRUTH)
 
 
 def make_world(experiment: Experiment, seed: int) -> World[ShotTruth] | World[PulseTruth]:
-    """Make the world of an experiment's simulation.
+    """Make the world of an experiment's simulation, of the kinds that autosteer brings along.
 
     Parameters
     ----------
     experiment : Experiment
-        An experiment with a simulation.
+        An experiment with a simulation of kind ``sfx`` or ``xleap``.
     seed : int
         Seed of everything that is drawn.
 
@@ -123,14 +146,16 @@ def make_world(experiment: Experiment, seed: int) -> World[ShotTruth] | World[Pu
     Raises
     ------
     ExperimentFileError
-        If the experiment has no simulation, or nothing to be scored by.
+        If the experiment has no such simulation, or nothing to be scored by.
     """
-    if experiment.simulation is None:
-        raise ExperimentFileError(experiment.name, [("simulation", "needed to simulate")])
-    config = experiment.simulation.beamline
-    if config.kind == "xleap":
+    config = experiment.simulation.beamline if experiment.simulation is not None else None
+    if isinstance(config, SimulatedXleap):
         return _pair_world(experiment, config, seed)
-    return _jet_world(experiment, config, seed)
+    if isinstance(config, SimulatedSfx):
+        return _jet_world(experiment, config, seed)
+    raise ExperimentFileError(
+        experiment.name, [("simulation.beamline.kind", "sfx or xleap is needed here")]
+    )
 
 
 def crystals_of(experiment: Experiment) -> tuple[UnitCell, int]:

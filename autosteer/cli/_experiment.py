@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,30 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
     for override in overrides:
         _apply(data, override)
     _anchor(data, Path.cwd())
-    for module in data.get("plugins") or ():
+    import_plugins(data.get("plugins") or (), str(path))
+    return parse_experiment(data, str(path)), data
+
+
+def import_plugins(modules: Iterable[str], where: str) -> None:
+    """Import modules that register table kinds and the like.
+
+    Parameters
+    ----------
+    modules : iterable of str
+        Names of the modules.
+    where : str
+        What names them, for messages.
+
+    Raises
+    ------
+    ExperimentFileError
+        If one cannot be imported.
+    """
+    for module in modules:
         try:
             import_module(module)
         except ImportError as error:
-            raise ExperimentFileError(str(path), [("plugins", str(error))]) from error
-    return parse_experiment(data, str(path)), data
+            raise ExperimentFileError(where, [("plugins", str(error))]) from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -162,6 +162,34 @@ def xleap_parts(
     return SimulatedParts(
         machine, machine.motors, emitter, PULSE_TRUTH, _CHANNELS_TOGETHER_S, _MONITOR_EVERY_S
     )
+
+
+def custom_parts(
+    experiment: Experiment, motors: tuple[str, ...], tables: Producer
+) -> SimulatedParts[Any]:
+    """Make the parts of a world of somebody's own.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    motors : tuple of str
+        All simulated motors.
+    tables : Producer
+        Where result tables go.
+
+    Returns
+    -------
+    SimulatedParts
+        The parts.
+    """
+    from autosteer.cli._worlds import world_of_experiment
+    from autosteer.sims.emitters import TableEmitter
+
+    world = world_of_experiment(experiment, experiment.seed)
+    emitter = TableEmitter(world.maker, tables, world.latency_s)
+    pace_s = experiment.source.flush_s if experiment.source.kind == "tables" else _MONITOR_EVERY_S
+    return SimulatedParts(world.beamline, motors, emitter, world.truth_schema, pace_s, pace_s)
 
 
 def jet_parts(

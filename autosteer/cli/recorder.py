@@ -24,12 +24,16 @@ def recorder(
     outside_since: Annotated[
         int, typer.Option(help="What such a producer has sent before is refused, in ns UTC.")
     ] = 0,
+    plugin: Annotated[
+        list[str] | None, typer.Option(help="Module that registers table kinds.")
+    ] = None,
 ) -> None:
     """Receive tables from producers and write them, until interrupted."""
     import time
 
     import zmq
 
+    from autosteer.cli._experiment import import_plugins
     from autosteer.contracts import WireError
     from autosteer.service.child import ChildRuntime, configure_logging
     from autosteer.stream import ANY_PORT, Inlet, Recorder
@@ -37,6 +41,7 @@ def recorder(
     with clear_errors():
         configure_logging()
         runtime = ChildRuntime("recorder")
+        import_plugins(plugin or (), "--plugin")
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         inlets, elsewhere = {}, {}
         for entry in producer or ():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autosteer.cli._experiment import read_experiment
 from autosteer.cli._policies import make_policy, pin_threads
+from autosteer.cli._worlds import world_of_experiment
 from autosteer.sims.virtual import VirtualBeamline
 from autosteer.steering.virtual import VirtualRun
 
@@ -19,14 +21,17 @@ class Score:
     Parameters
     ----------
     start, end : float
-        What is wanted (hits, or pulse pairs at a delay), true probability over the best that any
-        position would have given, at the first shot and where the knobs were left.
+        How good the place truly was, 1 for the best that there is, at the first shot and where the
+        knobs were left: of hits, for example, their probability over the best that any position
+        would have given.
     mean : float
         The same on the average over the run: what the search itself has cost.
     moves : int
         Moves that arrived.
     beam_s : float
         Beam time used [s].
+    violated : float
+        Share of that time during which a limit was truly broken.
     """
 
     start: float
@@ -34,6 +39,7 @@ class Score:
     mean: float
     moves: int
     beam_s: float
+    violated: float
 
 
 def score(file: Path | str, seed: int, overrides: Sequence[str] = ()) -> Score:
@@ -55,15 +61,18 @@ def score(file: Path | str, seed: int, overrides: Sequence[str] = ()) -> Score:
     """
     pin_threads()
     experiment, _ = read_experiment(Path(file), [*overrides, f"seed={seed}"])
-    beamline = VirtualBeamline(experiment, seed)
+    beamline = VirtualBeamline(experiment, world_of_experiment(experiment, seed))
     run = VirtualRun(experiment, beamline, make_policy(experiment))
     begin_ns = run.now_ns
-    shares = [beamline.share_of_attainable(begin_ns)]
-    run.run(lambda now_ns: shares.append(beamline.share_of_attainable(now_ns)))
+    course = [beamline.standing(begin_ns)]
+    run.run(lambda now_ns: course.append(beamline.standing(now_ns)))
+    # While nothing can be attained, no place is better than another.
+    shares = [standing.share for standing in course if not math.isnan(standing.share)]
     return Score(
         start=shares[0],
         end=shares[-1],
         mean=sum(shares) / len(shares),
         moves=run.controller.moves,
         beam_s=(run.now_ns - begin_ns) / 1e9,
+        violated=sum(standing.violated for standing in course) / len(course),
     )

@@ -37,7 +37,7 @@ def source(
 
     from autosteer.cli._children import table_producer
     from autosteer.cli._experiment import read_experiment
-    from autosteer.cli._simulated import jet_parts, worker_streams, xleap_parts
+    from autosteer.cli._simulated import custom_parts, jet_parts, worker_streams, xleap_parts
     from autosteer.contracts import ExperimentFileError
     from autosteer.service.child import ChildRuntime, configure_logging
 
@@ -59,6 +59,9 @@ def source(
         if config.kind == "xleap":
             pulses = xleap_parts(experiment, config, streams, monitor)
             _pulse(experiment, prefix, pulses, streams, monitor, directory, runtime)
+        elif config.kind == "custom":
+            made = custom_parts(experiment, tuple(simulation.ioc.motors), monitor)
+            _pulse(experiment, prefix, made, streams, monitor, directory, runtime)
         else:
             shots = jet_parts(experiment, config, streams, monitor, runtime)
             _pulse(experiment, prefix, shots, streams, monitor, directory, runtime)

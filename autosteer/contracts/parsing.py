@@ -21,7 +21,11 @@ Mistake = tuple[str, str]
 # Sections whose keys depend on their key 'kind'.
 _BY_KIND = (("source",), ("simulation", "beamline"))
 # What the kinds of simulated beamlines can be the source of.
-_GIVES = {"sfx": ("frames", "spot_lists", "tables"), "xleap": ("sinograms", "tables")}
+_GIVES = {
+    "sfx": ("frames", "spot_lists", "tables"),
+    "xleap": ("sinograms", "tables"),
+    "custom": ("tables",),
+}
 
 
 def parse_experiment(data: Any, where: str) -> Experiment:
@@ -198,7 +202,7 @@ def _simulation_checks(experiment: Experiment, simulation: Simulation) -> Iterat
     elif beamline.kind == "xleap":
         if source.kind == "sinograms":
             yield from _spectrometer_checks(source, beamline)
-    elif source.kind == "frames" and experiment.analysis is not None:
+    elif beamline.kind == "sfx" and source.kind == "frames" and experiment.analysis is not None:
         yield from _simulated_detector_checks(experiment.analysis, beamline)
 
 

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from autosteer.contracts._section import Scalar
 from autosteer.contracts.xleap_simulation import SimulatedXleap
 
 
@@ -45,6 +46,12 @@ class SimulatedIoc(_Section):
     port: int = Field(default=0, ge=0, le=65535, description="Channel Access port; 0: a free one")
     motors: dict[str, SimulatedMotor] = Field(
         min_length=1, description="Motor records by name after the prefix"
+    )
+    failed_moves: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of moves that fail where they begin; on the virtual clock only",
     )
 
 
@@ -157,11 +164,31 @@ class SimulatedSfx(_Section):
         return named if self.jet.along is None else {**named, "jet.along": self.jet.along}
 
 
+class SimulatedCustom(_Section):
+    """A world of somebody's own that gives result tables."""
+
+    kind: Literal["custom"]
+    world: str = Field(
+        description="Makes it: package.module:name, or an autosteer.worlds entry point; called "
+        "with the experiment, the seed and the options"
+    )
+    options: dict[str, Scalar] = Field(
+        default_factory=dict, description="Further keyword arguments"
+    )
+
+    @property
+    def motors(self) -> dict[str, str]:
+        """Motors by the path of the key that names them: the world takes those of the knobs."""
+        return {}
+
+
 class Simulation(_Section):
     """Everything simulated that a run starts."""
 
     ioc: SimulatedIoc
-    beamline: Annotated[SimulatedSfx | SimulatedXleap, Field(discriminator="kind")]
+    beamline: Annotated[
+        SimulatedSfx | SimulatedXleap | SimulatedCustom, Field(discriminator="kind")
+    ]
 
     @model_validator(mode="after")
     def _motors_exist(self) -> Self:

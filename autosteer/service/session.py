@@ -226,6 +226,7 @@ class Session:
             for producer in self.experiment.source.producers:
                 options += ["--outside", f"{producer.name}={producer.recorder}"]
             options += ["--outside-since", str(since_ns)]
+            options += [word for name in self.experiment.plugins for word in ("--plugin", name)]
             return ["recorder", str(run.tables), "--run-uid", self.uid, *options]
 
         def again(ready: Mapping[str, Any]) -> list[str]:

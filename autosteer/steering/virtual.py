@@ -10,7 +10,14 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from autosteer.contracts import Decision, Experiment, MotorFacts, MoveResult, Policy
+from autosteer.contracts import (
+    Decision,
+    DeviceError,
+    Experiment,
+    MotorFacts,
+    MoveResult,
+    Policy,
+)
 from autosteer.steering.controller import Controller
 from autosteer.steering.events import (
     AskPolicy,
@@ -40,7 +47,10 @@ class VirtualWorld(Protocol):
         ...
 
     def move(self, knobs: Any, now_ns: int) -> int:
-        """Send the knobs to a place; return when they will have arrived [ns UTC]."""
+        """Send the knobs to a place; return when they will have arrived [ns UTC].
+
+        A `DeviceError` says that they cannot be sent there.
+        """
         ...
 
     def readbacks(self, from_ns: int, to_ns: int) -> Iterable[tuple[int, str, float, bool]]:
@@ -160,8 +170,12 @@ class VirtualRun:
                     pass
 
     def _move(self, decision: Decision, t_ns: int) -> None:
-        arrival_ns = self._world.move(decision.suggestion.knobs, t_ns)
-        result = MoveResult(
-            decision.number, "arrived", dict(decision.suggestion.knobs), t_set_ns=t_ns
-        )
+        knobs = dict(decision.suggestion.knobs)
+        try:
+            arrival_ns = self._world.move(knobs, t_ns)
+        except DeviceError as error:
+            arrival_ns = t_ns
+            result = MoveResult(decision.number, "failed", message=str(error), t_set_ns=t_ns)
+        else:
+            result = MoveResult(decision.number, "arrived", knobs, t_set_ns=t_ns)
         self._post(arrival_ns + round(self._times.settle_s * 1e9), MoveEnded(result))

@@ -12,6 +12,7 @@ import pytest
 from autosteer.contracts import INDEXING, MACHINE, MotorFacts, Problem, make_batch
 from autosteer.policies import GridPolicy, RandomPolicy
 from autosteer.sims.virtual import VirtualBeamline
+from autosteer.sims.worlds import make_world
 from autosteer.steering.virtual import VirtualRun, VirtualTimes
 from tests.experiments import experiment
 
@@ -21,7 +22,7 @@ KNOBS = {"x": (-0.1, 0.1), "y": (-0.4, 0.4)}
 def run(seed: int, **changes: Any) -> VirtualRun:
     made = VirtualRun(
         experiment(**changes),
-        VirtualBeamline(experiment(**changes), seed),
+        VirtualBeamline(experiment(**changes), make_world(experiment(**changes), seed)),
         RandomPolicy(Problem.of(KNOBS, "hits", seed=seed)),
     )
     assert made.run().ok
@@ -49,7 +50,7 @@ class PositionWorld:
     """A beamline whose shots hit exactly where x > 0, and whose results come late and unevenly."""
 
     def __init__(self, seed: int) -> None:
-        self._inner = VirtualBeamline(experiment(), seed)
+        self._inner = VirtualBeamline(experiment(), make_world(experiment(), seed))
         self._rng = np.random.default_rng(seed)
         self._start_ns = 0
 
@@ -111,7 +112,7 @@ def test_a_grid_on_the_virtual_clock_ends_by_itself() -> None:
     policy = GridPolicy(Problem.of(KNOBS, "hits"), points_per_knob=3)
     made = VirtualRun(
         experiment(stop__duration_s=None),
-        VirtualBeamline(experiment(), 4),
+        VirtualBeamline(experiment(), make_world(experiment(), 4)),
         policy,
         VirtualTimes(step_s=0.2, ask_s=0.05),
     )
