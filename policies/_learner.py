@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from autosteer.contracts import Aim
+from autosteer.policies._chain import Chained, Model, factor_between
 from autosteer.policies._ledger import Table
-from autosteer.policies._links import IdentityLink, Link, LinkName, LogLink, make_link
+from autosteer.policies._links import IdentityLink, Link, LinkName, LogitLink, LogLink, make_link
 from autosteer.policies._surrogate import Data, Hyperparameters, Surrogate
 
 Float = NDArray[np.float64]
@@ -31,13 +32,13 @@ class Learned:
 
     Parameters
     ----------
-    surrogate : Surrogate
+    surrogate : Model
         The model.
     link : Link
         The scale that it lives on.
     """
 
-    surrogate: Surrogate
+    surrogate: Model
     link: Link
 
     def noise(self, x: Float, shots: float | None) -> Float:
@@ -97,7 +98,7 @@ class Learner:
         self._hyperparameters: dict[type[Link], Hyperparameters] = {}
         self._fitted_at = 0
 
-    def learn(self, x: Float, table: Table) -> Learned:
+    def learn(self, x: Float, table: Table, below: Model | None = None) -> Learned:
         """Learn from a table.
 
         Parameters
@@ -106,6 +107,8 @@ class Learner:
             Inputs of the model, n at least 2.
         table : Table
             The quantity at these.
+        below : Model, optional
+            Model of a diagnostic that the quantity follows.
 
         Returns
         -------
@@ -122,20 +125,32 @@ class Learner:
         if due:
             self._fitted_at = len(table)
         latent = link.start(table)
+        prior, factor = np.zeros(len(table)), 0.0
+        if below is not None:
+            under = below.mean(x)
+            value, variance = link.linearised(table, latent)
+            expected = float(np.std(value) / max(np.std(under), 1e-12))
+            factor = factor_between(
+                under, value, np.zeros(len(value)) if variance is None else variance, expected
+            )
+            prior = factor * under
         for _ in range(2 if link.rounds > 1 and due else 1):
-            latent = self._settle(x, table, link, latent, fit=due)
+            latent = self._settle(x, table, link, latent, prior, fit=due)
         value, variance = link.linearised(table, latent)
-        surrogate = self._model(Data(x, value, variance), kind, fit=due)
-        self._hyperparameters[kind] = surrogate.hyperparameters
-        return Learned(surrogate, link)
+        own = self._model(Data(x, value - prior, variance), kind, fit=due)
+        self._hyperparameters[kind] = own.hyperparameters
+        return Learned(own if below is None else Chained(below, factor, own), link)
 
-    def _settle(self, x: Float, table: Table, link: Link, latent: Float, *, fit: bool) -> Float:
+    def _settle(
+        self, x: Float, table: Table, link: Link, latent: Float, prior: Float, *, fit: bool
+    ) -> Float:
         """Linearise about the model's own values until both agree."""
         for number in range(link.rounds if link.rounds > 1 else 0):
             value, variance = link.linearised(table, latent)
-            surrogate = self._model(Data(x, value, variance), type(link), fit=fit and number == 0)
+            data = Data(x, value - prior, variance)
+            surrogate = self._model(data, type(link), fit=fit and number == 0)
             self._hyperparameters[type(link)] = surrogate.hyperparameters
-            move = surrogate.mean(x) - latent
+            move = prior + surrogate.mean(x) - latent
             width = np.sqrt(1.0 if variance is None else 1.0 + variance)
             latent = latent + np.clip(move, -_LARGEST_MOVE, _LARGEST_MOVE)
             if np.max(np.abs(move) / width) < _CONVERGED:
@@ -170,7 +185,7 @@ class Learner:
             The state.
         """
         self._fitted_at = int(state["fitted_at"])
-        kinds = {kind.__name__: kind for kind in (IdentityLink, LogLink)}
+        kinds = {kind.__name__: kind for kind in (IdentityLink, LogLink, LogitLink)}
         self._hyperparameters = {
             kinds[kind]: {
                 name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()

@@ -5,10 +5,13 @@ On the model's scale more is better, and a measurement is a value with a normal 
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from autosteer.contracts import Aim, PolicyError
 from autosteer.policies._ledger import Table
@@ -181,21 +184,25 @@ class IdentityLink:
         return self._sign * value
 
 
-class LogLink:
-    r"""The logarithm of a quantity that is not negative: a peak becomes a dome.
+class CurvedLink(ABC):
+    r"""A scale on which errors change along the way.
 
-    A Gaussian peak on a flat background has no single length scale; its logarithm is a parabola,
-    which a Gaussian process continues well beyond the data. Errors are those of the quantity
-    itself, normal or binomial, so that 0 of 80 needs no correction: the likelihood is linearised
-    about the model's own values until both agree, which is Laplace's approximation [1]_. Where the
-    model is right in seeing next to nothing, a measurement of next to nothing says little.
+    Errors are those of the quantity itself, normal or binomial, so that 0 of 80 needs no correction:
+    the likelihood is linearised about the model's own values until both agree, which is Laplace's
+    approximation [1]_. Where the model is right in seeing next to nothing, a measurement of next to
+    nothing says little.
 
     Parameters
     ----------
     table : Table
-        What was measured.
+        What was measured, with standard errors.
     aim : Aim
-        Whether more is better, and whether the quantity is a share of shots.
+        The quantity.
+
+    Raises
+    ------
+    PolicyError
+        If no standard error is known.
 
     References
     ----------
@@ -209,14 +216,36 @@ class LogLink:
         self._sign = 1.0 if aim.maximize else -1.0
         sem = filled_errors(table)
         if sem is None:
-            raise PolicyError("link: log needs standard errors of the objective")
+            raise PolicyError(f"this link needs standard errors of '{aim.name}'")
         self._sem = sem
-        self._shots = table.n if aim.fraction and np.isfinite(table.n).all() else None
-        self._per_shot = _variance_per_shot(table, sem)
         self._floor = _SMALLEST_SHARE * max(float(np.max(table.mean)), 1e-12)
 
+    @abstractmethod
+    def _value(self, latent: Float) -> Float:
+        """Return the quantity."""
+
+    @abstractmethod
+    def _derivative(self, value: Float) -> Float:
+        """Return how fast the quantity rises along the scale, for its values."""
+
+    @abstractmethod
+    def _variance(self, value: Float) -> Float:
+        """Return the variance of each measurement, if its true value is this."""
+
+    @abstractmethod
+    def noise(self, latent: Float, shots: float | None) -> Float:
+        """Return the variance that a measurement with so many shots will have, shape (n,)."""
+
+    @abstractmethod
+    def natural(self, mean: Float, sd: Float) -> tuple[Float, Float]:
+        """Return mean and standard deviation of the quantity for a normal posterior."""
+
+    @abstractmethod
+    def latent(self, value: float) -> float:
+        """Return where a value of the quantity is on the model's scale."""
+
     def start(self, table: Table) -> Float:
-        """Return logarithms, of the standard error where the value is lost in it.
+        """Return first guesses: the measured values, or their errors where they are lost in them.
 
         Parameters
         ----------
@@ -228,15 +257,8 @@ class LogLink:
         ndarray of float64, shape (n,)
             More is better.
         """
-        value: Float = self._sign * np.log(
-            np.maximum(table.mean, np.maximum(self._sem, self._floor))
-        )
-        return value
-
-    def _values(self, latent: Float) -> Float:
-        most = 0.98 if self._shots is not None else np.inf
-        value: Float = np.clip(np.exp(np.clip(self._sign * latent, -50, 50)), self._floor, most)
-        return value
+        values = np.maximum(table.mean, np.maximum(self._sem, self._floor))
+        return np.array([self.latent(value) for value in values.tolist()])
 
     def linearised(self, table: Table, latent: Float) -> tuple[Float, Float | None]:
         """Return values and variances as seen from where the model is.
@@ -255,12 +277,54 @@ class LogLink:
         variance : ndarray of float64, shape (n,)
             Its width.
         """
-        value = self._values(latent)
-        variance = self._sem**2
-        if self._shots is not None:
-            variance = np.maximum(value * (1 - value), self._floor) / self._shots
-        step = np.clip((table.mean - value) / value, -1.0, _LARGEST_STEP)
-        return latent + self._sign * step, variance / value**2
+        value = self._value(latent)
+        derivative = self._derivative(value)
+        step = np.clip((table.mean - value) / derivative, -_LARGEST_STEP, _LARGEST_STEP)
+        return latent + self._sign * step, self._variance(value) / derivative**2
+
+    def slope(self, latent: float) -> float:
+        """Return how fast the quantity gets better with the value on the model's scale.
+
+        Parameters
+        ----------
+        latent : float
+            Value on the model's scale.
+
+        Returns
+        -------
+        float
+            The slope.
+        """
+        return float(self._derivative(self._value(np.array(latent))))
+
+
+class LogLink(CurvedLink):
+    """The logarithm of a quantity that is not negative: a peak becomes a dome.
+
+    A Gaussian peak on a flat background has no single length scale; its logarithm is a parabola,
+    which a Gaussian process continues well beyond the data.
+
+    Parameters
+    ----------
+    table : Table
+        What was measured, with standard errors.
+    aim : Aim
+        The quantity.
+    """
+
+    def __init__(self, table: Table, aim: Aim) -> None:
+        super().__init__(table, aim)
+        self._per_shot = _variance_per_shot(table, self._sem)
+
+    def _value(self, latent: Float) -> Float:
+        value: Float = np.maximum(np.exp(np.clip(self._sign * latent, -50, 50)), self._floor)
+        return value
+
+    def _derivative(self, value: Float) -> Float:
+        return value
+
+    def _variance(self, value: Float) -> Float:
+        return self._sem**2
 
     def noise(self, latent: Float, shots: float | None) -> Float:
         """Return the variance that a measurement will have.
@@ -277,15 +341,10 @@ class LogLink:
         ndarray of float64, shape (n,)
             Variances.
         """
-        value = self._values(latent)
-        if self._shots is not None:
-            shots = float(np.median(self._shots)) if shots is None else shots
-            noise: Float = (1 - value) / (value * shots)
-            return noise
         usual = float(np.median(self._sem)) ** 2
         if shots is not None and self._per_shot is not None:
             usual = self._per_shot / shots
-        noise = usual / value**2
+        noise: Float = usual / self._value(latent) ** 2
         return noise
 
     def natural(self, mean: Float, sd: Float) -> tuple[Float, Float]:
@@ -305,21 +364,6 @@ class LogLink:
         center = np.exp(self._sign * mean + variance / 2)
         return center, center * np.sqrt(np.expm1(variance))
 
-    def slope(self, latent: float) -> float:
-        """Return the quantity itself: changes of the logarithm are relative changes.
-
-        Parameters
-        ----------
-        latent : float
-            Value on the model's scale.
-
-        Returns
-        -------
-        float
-            The slope.
-        """
-        return float(np.exp(self._sign * latent))
-
     def latent(self, value: float) -> float:
         """Return the logarithm.
 
@@ -333,7 +377,88 @@ class LogLink:
         float
             The same on the model's scale.
         """
-        return self._sign * float(np.log(max(value, self._floor)))
+        return self._sign * math.log(max(value, self._floor))
+
+
+class LogitLink(CurvedLink):
+    """The logarithm of the odds of a share of shots, with binomial errors.
+
+    Parameters
+    ----------
+    table : Table
+        What was measured, with standard errors and shots.
+    aim : Aim
+        The quantity.
+    """
+
+    def __init__(self, table: Table, aim: Aim) -> None:
+        super().__init__(table, aim)
+        self._shots = np.maximum(table.n, 1.0)
+        self._floor = min(max(self._floor, 0.02 / float(np.sum(self._shots))), 0.01)
+
+    def _value(self, latent: Float) -> Float:
+        return np.clip(expit(self._sign * latent), self._floor, 1 - self._floor)
+
+    def _derivative(self, value: Float) -> Float:
+        return value * (1 - value)
+
+    def _variance(self, value: Float) -> Float:
+        return value * (1 - value) / self._shots
+
+    def noise(self, latent: Float, shots: float | None) -> Float:
+        """Return the variance that a measurement will have.
+
+        Parameters
+        ----------
+        latent : ndarray of float64, shape (n,)
+            Values on the model's scale.
+        shots : float, optional
+            Shots of the measurement; None: as usual.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Variances.
+        """
+        value = self._value(latent)
+        shots = float(np.median(self._shots)) if shots is None else shots
+        noise: Float = 1 / (value * (1 - value) * shots)
+        return noise
+
+    def natural(self, mean: Float, sd: Float) -> tuple[Float, Float]:
+        """Return mean and standard deviation of the share, by quadrature.
+
+        Parameters
+        ----------
+        mean, sd : ndarray of float64
+            Those on the model's scale.
+
+        Returns
+        -------
+        mean, sd : ndarray of float64
+            Those of the share.
+        """
+        nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+        values = expit(self._sign * (mean[..., None] + sd[..., None] * nodes))
+        weights = weights / weights.sum()
+        center = values @ weights
+        return center, np.sqrt(np.maximum(values**2 @ weights - center**2, 0.0))
+
+    def latent(self, value: float) -> float:
+        """Return the logarithm of the odds.
+
+        Parameters
+        ----------
+        value : float
+            A share.
+
+        Returns
+        -------
+        float
+            The same on the model's scale.
+        """
+        share = min(max(value, self._floor), 1 - self._floor)
+        return self._sign * math.log(share / (1 - share))
 
 
 def filled_errors(table: Table) -> Float | None:
@@ -369,8 +494,8 @@ def make_link(name: LinkName, table: Table, aim: Aim) -> Link:
     Parameters
     ----------
     name : {"auto", "identity", "log"}
-        ``auto`` takes logarithms of shares of shots, and of what is not negative and rises far above
-        its median.
+        Shares of shots are seen as the logarithm of their odds, but with ``identity``. ``auto``
+        takes logarithms of what is not negative and rises far above its median.
     table : Table
         What was measured.
     aim : Aim
@@ -393,6 +518,8 @@ def make_link(name: LinkName, table: Table, aim: Aim) -> Link:
             f"'{aim.name}' reaches {table.mean.min():g} to {table.mean.max():g}: "
             "that is no share of shots"
         )
+    if name != "identity" and aim.fraction and np.isfinite(table.n).all():
+        return LogitLink(table, aim)
     if name == "log" or (name == "auto" and _is_peak(table, aim)):
         return LogLink(table, aim)
     return IdentityLink(table, aim.maximize)
@@ -403,8 +530,6 @@ def _is_peak(table: Table, aim: Aim) -> bool:
     sem = filled_errors(table)
     if sem is None:
         return False
-    if aim.fraction:
-        return bool(np.isfinite(table.n).all())
     if not aim.maximize or np.any(table.mean < -4 * sem):
         return False
     top, middle = float(np.max(table.mean)), float(np.median(table.mean))

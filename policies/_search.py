@@ -7,7 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from scipy.stats import chi2, norm
+from scipy.stats import binom, chi2, norm
+
+from autosteer.contracts import Aim
+from autosteer.policies._ledger import Table
+from autosteer.policies._links import filled_errors
 
 Float = NDArray[np.float64]
 
@@ -24,24 +28,43 @@ _CHANCE_OF_FALSE_ALARM = 0.01
 _LARGEST_CONTRADICTION = 50.0
 
 
-def has_signal(mean: Float, sem: Float) -> bool:
+def has_signal(table: Table, aim: Aim) -> bool:
     """Tell whether values differ by more than their errors.
 
     Parameters
     ----------
-    mean, sem : ndarray of float64, shape (n,)
-        Values, more is better, and their standard errors.
+    table : Table
+        What was measured.
+    aim : Aim
+        The quantity.
 
     Returns
     -------
     bool
-        Whether all of them together, or the best by itself, stand out.
+        Whether all of them together, or the best by itself, stand out; True where no error is
+        known.
     """
+    sem = filled_errors(table)
+    if sem is None:
+        return True
+    if aim.fraction and aim.maximize and np.isfinite(table.n).all():
+        return _has_excess(table)
+    sign = 1.0 if aim.maximize else -1.0
+    mean = sign * table.mean
     weight = 1 / sem**2
     deviation = (mean - np.sum(weight * mean) / np.sum(weight)) / sem
     together = chi2.sf(np.sum(deviation**2), max(len(mean) - 1, 1))
     best = norm.sf(deviation.max()) * len(mean)
     return bool(together < _CHANCE_OF_FALSE_ALARM / 10 or best < _CHANCE_OF_FALSE_ALARM)
+
+
+def _has_excess(table: Table) -> bool:
+    """Tell whether some point has more successes than the others' share explains."""
+    successes = np.rint(np.maximum(table.mean, 0.0) * table.n)
+    # The share elsewhere, with half a success more, so that it is never zero.
+    others = (successes.sum() - successes + 0.5) / (table.n.sum() - table.n + 1.0)
+    chance = binom.sf(successes - 1, table.n, np.minimum(others, 1.0))
+    return bool(chance.min() * len(table) < _CHANCE_OF_FALSE_ALARM)
 
 
 class PeakSearch:

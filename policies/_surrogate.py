@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
+from torch import Tensor
 
 Float = NDArray[np.float64]
 
@@ -27,7 +29,9 @@ _LENGTH_PRIOR = (-1.0, 0.7)
 _SCALE_PRIOR = (0.0, 1.0)
 # Correlation time in units of the data's span.
 _TIME_PRIOR = (0.5, 1.0)
-_JITTER = 1e-8
+_DOME_LENGTH_PRIOR = (float(os.environ.get("DL", "-0.5")), 0.7)
+_DOME_SCALE_PRIOR = (float(os.environ.get("DS", "-2")), 1.5)
+_JITTER = 1e-6
 _FIRST_FIT_STEPS = 75
 _REFIT_STEPS = 15
 
@@ -136,15 +140,11 @@ class Surrogate:
     @property
     def lengths(self) -> Float:
         """Length scale of each knob, in units of the box, shape (n_knobs,)."""
-        kernel = self._kernel.base_kernel
-        first = kernel.kernels[0] if hasattr(kernel, "kernels") else kernel
+        first = self._kernel
+        while not hasattr(first, "lengthscale") or first.lengthscale is None:
+            first = first.kernels[0] if hasattr(first, "kernels") else first.base_kernel
         value: Float = first.lengthscale.detach().numpy().ravel()
         return value
-
-    @property
-    def prior_variance(self) -> float:
-        """Variance of the quantity where nothing is known."""
-        return self._unit**2 * float(self._kernel.outputscale.detach())
 
     def mean(self, x: Float) -> Float:
         """Return the posterior mean at places.
@@ -200,10 +200,10 @@ class Surrogate:
         ndarray of float64, shape (m,)
             Variances, not negative.
         """
-        # The kernel is stationary: its diagonal is its scale.
         explained = np.sum(self._whitened(x) ** 2, axis=0)
-        scale = float(self._kernel.outputscale.detach())
-        return self._unit**2 * np.maximum(scale - explained, 1e-12)
+        with torch.no_grad():
+            prior = self._kernel(torch.from_numpy(x), diag=True).numpy()
+        return self._unit**2 * np.maximum(prior - explained, 1e-12)
 
     def awaiting(self, x: Float, variance: float) -> Surrogate:
         """Return the model as it will be when pending places are measured.
@@ -253,4 +253,42 @@ def _kernel(n_inputs: int, with_time: bool) -> Kernel:
         kernel = kernel * time
     scaled = ScaleKernel(kernel, outputscale_prior=LogNormalPrior(*_SCALE_PRIOR))
     scaled.outputscale = 1.0
-    return scaled.double()
+    dome = ScaleKernel(
+        QuadraticKernel(
+            ard_num_dims=n_knobs,
+            active_dims=tuple(range(n_knobs)),
+            lengthscale_prior=LogNormalPrior(*_DOME_LENGTH_PRIOR),
+        ),
+        outputscale_prior=LogNormalPrior(*_DOME_SCALE_PRIOR),
+    )
+    dome.base_kernel.lengthscale = np.exp(_DOME_LENGTH_PRIOR[0])
+    dome.outputscale = np.exp(_DOME_SCALE_PRIOR[0])
+    return (scaled + dome).double()
+
+
+class QuadraticKernel(Kernel):  # type: ignore[misc]
+    """Quadratic functions of the inputs, about the middle of the box."""
+
+    has_lengthscale = True
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
+        """Return the covariances.
+
+        Parameters
+        ----------
+        x1, x2 : Tensor, shape (n, d) and (m, d)
+            Inputs.
+        diag : bool, default False
+            Whether only the diagonal is wanted.
+        **params
+            Not used.
+
+        Returns
+        -------
+        Tensor, shape (n, m) or (n,)
+            Covariances.
+        """
+        first, second = (x1 - 0.5) / self.lengthscale, (x2 - 0.5) / self.lengthscale
+        if diag:
+            return ((first * second).sum(-1) + 1) ** 2
+        return (first @ second.transpose(-2, -1) + 1) ** 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.contracts import PolicyError, Problem
+from autosteer.contracts import Aim, PolicyError, Problem
 from autosteer.policies._candidates import climb, points_around, sobol_points
+from autosteer.policies._chain import Model
 from autosteer.policies._knowledge import knowledge_gradient
 from autosteer.policies._learner import Learned, Learner
 from autosteer.policies._ledger import Ledger
@@ -22,7 +24,10 @@ Float = NDArray[np.float64]
 # Stays that are considered [s]; the policy takes the one that teaches most per second.
 _STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _FEWEST_SHOTS = 4
-_FINALISTS = 48
+import os
+NOCHAIN = os.environ.get('NOCHAIN')
+# A diagnostic is known well enough when a measurement is worth less than this share of it.
+_GOOD_ENOUGH = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class _Choice:
     why: str
     shots: int | None = None
     worse_than: float | None = None
+    gain: float = math.inf
 
 
 class BayesianPolicy:
@@ -98,8 +104,7 @@ class BayesianPolicy:
         self._search = PeakSearch(len(problem.knobs), problem.seed)
         aims = (problem.objective, *problem.diagnostics)
         self._learners = {aim.name: Learner(aim, link) for aim in aims}
-        self._aims = {aim.name: aim for aim in aims}
-        self._learned: dict[str, Learned] = {}
+        self._learned: dict[Aim, Learned] = {}
         self._asks = 0
         self._here: Float | None = None
         self._reasons: dict[str, str] = {}
@@ -163,14 +168,28 @@ class BayesianPolicy:
 
     def _choose(self, rng: np.random.Generator) -> _Choice:
         """Choose the next place."""
-        for name, aim in self._aims.items():
-            table = self._ledger.table(name)
-            known = len(table) >= 2 and len(table) + len(self._ledger.pending) >= self._n_initial
-            sem = filled_errors(table) if known else None
-            sign = 1.0 if aim.maximize else -1.0
-            if known and (sem is None or has_signal(sign * table.mean, sem)):
-                return self._improve(name, rng)
+        table = self._ledger.table(self._ledger.objective)
+        begun = len(table) >= 2 and len(table) + len(self._ledger.pending) >= self._n_initial
+        telling = self._telling
+        if begun and telling:
+            aim = telling[-1]
+            choice = self._improve(aim, rng)
+            if aim != self._problem.objective and choice.gain < _GOOD_ENOUGH:
+                # The diagnostic is known: what it says about the objective is to be seen.
+                choice = self._improve(self._problem.objective, rng)
+            return choice
         return self._look_for_signal(rng)
+
+    @property
+    def _telling(self) -> list[Aim]:
+        """Quantities that stand out from the noise, from the broadest to the objective itself.
+
+        With a diagnostic among them, the objective is worth modelling before it shows anything.
+        """
+        aims = (self._problem.objective, *self._problem.diagnostics)
+        tables = [(aim, self._ledger.table(aim.name)) for aim in aims]
+        telling = [aim for aim, table in tables if len(table) >= 2 and has_signal(table, aim)]
+        return telling[::-1]
 
     @property
     def _avoided(self) -> Float:
@@ -205,9 +224,9 @@ class BayesianPolicy:
     def _allowed(self, unit: Float) -> Float:
         return self._grounds.allowed(unit, self._here)
 
-    def _improve(self, name: str, rng: np.random.Generator) -> _Choice:
+    def _improve(self, aim: Aim, rng: np.random.Generator) -> _Choice:
         """Go where a measurement raises the best posterior mean most, per second."""
-        learned = self._learn(name)
+        learned = self._learn(aim)
         avoided = self._avoided
         surrogate = learned.surrogate
         # A pending place will be known as well as places usually are.
@@ -250,11 +269,12 @@ class BayesianPolicy:
         [best_mean], [best_sd] = learned.natural(top[None])
         [here_mean], [here_sd] = learned.natural(x[None])
         [worth] = gain(x[None], shots)
+        worth *= learned.link.slope(float(mean.max()))
         why = (
-            f"{name}: expects {here_mean:.4g} +- {here_sd:.2g} here, {best_mean:.4g} +- "
-            f"{best_sd:.2g} at the best; worth {worth * learned.link.slope(mean.max()):.2g}"
+            f"{aim.name}: expects {here_mean:.4g} +- {here_sd:.2g} here, {best_mean:.4g} +- "
+            f"{best_sd:.2g} at the best; worth {worth:.2g}"
         )
-        return _Choice(x, why, shots, None)
+        return _Choice(x, why, shots, None, worth / max(abs(best_mean), 1e-12))
 
     def _worthwhile_shots(self, x: Float, gain: Any) -> int | None:
         """Return the number of shots that teaches most per second."""
@@ -268,11 +288,18 @@ class BayesianPolicy:
         ]
         return max(round(stays[int(np.argmax(rates))] * rate_hz), _FEWEST_SHOTS)
 
-    def _learn(self, name: str) -> Learned:
-        if name not in self._learned:
-            table = self._ledger.table(name)
-            self._learned[name] = self._learners[name].learn(table.x, table)
-        return self._learned[name]
+    def _learn(self, aim: Aim) -> Learned:
+        """Learn a quantity, and before it the diagnostics that it follows."""
+        if aim not in self._learned:
+            below: Model | None = None
+            telling = self._telling
+            for other in telling:
+                if other == aim or (NOCHAIN and aim in telling):
+                    break
+                below = self._learn(other).surrogate
+            table = self._ledger.table(aim.name)
+            self._learned[aim] = self._learners[aim.name].learn(table.x, table, below)
+        return self._learned[aim]
 
     def best(self) -> dict[str, Any]:
         """Return the place where the posterior mean is best.
@@ -286,7 +313,7 @@ class BayesianPolicy:
         name = self._ledger.objective
         if len(self._ledger.table(name)) < 2:
             return self._ledger.best_measured()
-        learned = self._learn(name)
+        learned = self._learn(self._problem.objective)
         model = learned.surrogate
         rng = np.random.default_rng([self._seed, 0])
         start = np.concatenate([
@@ -336,7 +363,7 @@ class BayesianPolicy:
         if len(self._ledger.table(self._ledger.objective)) < 2:
             raise PolicyError("the model needs two measured points at least")
         rows = [[point[name] for name in self._ledger.names] for point in points]
-        return self._learn(self._ledger.objective).natural(self._ledger.unit(rows))
+        return self._learn(self._problem.objective).natural(self._ledger.unit(rows))
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state as JSON-able values.

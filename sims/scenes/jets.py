@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from autosteer.sims._draws import stream_seed
 from autosteer.sims.scene import Scene, Signal
 from autosteer.sims.scenes.tables import JET, MERGING
 from autosteer.sims.signal_world import world_of
@@ -33,9 +34,7 @@ class JetScene(Scene):
     Parameters
     ----------
     seed : int
-        Not used: all runs have the same optimum.
-    x_best, y_best, pressure_best : float
-        Optimum of x and y [mm], and of the pressure [bar].
+        Seed of the optimum, which lies somewhere in the middle half of the ranges.
     """
 
     knobs = ("x", "y", "z", "pressure")
@@ -49,23 +48,18 @@ class JetScene(Scene):
     _CRYSTALS = 0.693
     _JET_MM, _STABLE_MM, _LIQUID_MM, _WET_MM = 0.006, 0.09, 0.022, 0.25
     _MM_PER_BAR, _PRESSURE_WIDTH = 0.003, 0.3
-    _WAIST_MM, _RAYLEIGH_MM, _WAIST_UM, _BEST_UM = -0.1, 0.3, 1.4, 5.8
+    _WAIST_MM, _RAYLEIGH_MM, _WAIST_UM = -0.1, 0.3, 1.4
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        x_best: float = 0.022,
-        y_best: float = -0.06,
-        pressure_best: float = 84.0,
-    ) -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__(seed)
+        rng = np.random.default_rng(stream_seed(seed, "optimum of the jet"))
+        self._best_um = float(rng.uniform(4.5, 7.5))
         self._best = {
-            "x": x_best,
-            "y": y_best,
+            "x": float(rng.uniform(-0.05, 0.05)),
+            "y": float(rng.uniform(-0.2, 0.2)),
             "z": self._WAIST_MM
-            + self._RAYLEIGH_MM * np.sqrt((self._BEST_UM / self._WAIST_UM) ** 2 - 1),
-            "pressure": pressure_best,
+            + self._RAYLEIGH_MM * np.sqrt((self._best_um / self._WAIST_UM) ** 2 - 1),
+            "pressure": float(rng.uniform(65.0, 110.0)),
         }
 
     def best(self, time_s: float) -> Mapping[str, float]:
@@ -80,7 +74,7 @@ class JetScene(Scene):
         beam_um = self._WAIST_UM * np.sqrt(
             1 + ((knobs["z"] - self._WAIST_MM) / self._RAYLEIGH_MM) ** 2
         )
-        size = (beam_um / self._BEST_UM) ** 2
+        size = (beam_um / self._best_um) ** 2
         flow = np.exp(-0.5 * (np.log(pressure / best["pressure"]) / self._PRESSURE_WIDTH) ** 2)
         width_mm = np.hypot(self._JET_MM, 1e-3 * beam_um / 2)
         overlap = np.exp(-0.5 * (across / width_mm) ** 2 - 0.5 * (along / self._STABLE_MM) ** 2)

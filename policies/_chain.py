@@ -1,0 +1,180 @@
+"""A quantity that follows another one: what a diagnostic teaches about the objective."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosteer.policies._surrogate import Surrogate
+
+Float = NDArray[np.float64]
+
+
+class Model(Protocol):
+    """What predicts a quantity on the model's scale; see `Surrogate`."""
+
+    @property
+    def x(self) -> Float:
+        """Places that were measured."""
+        ...
+
+    @property
+    def lengths(self) -> Float:
+        """Length scale of each knob."""
+        ...
+
+    @property
+    def noise_variance(self) -> Float:
+        """Variance of each value."""
+        ...
+
+    def mean(self, x: Float) -> Float:
+        """Return posterior means."""
+        ...
+
+    def variance(self, x: Float) -> Float:
+        """Return posterior variances."""
+        ...
+
+    def covariance(self, a: Float, b: Float) -> Float:
+        """Return posterior covariances."""
+        ...
+
+    def awaiting(self, x: Float, variance: float) -> Model:
+        """Return the model as it will be when pending places are measured."""
+        ...
+
+
+class Chained:
+    r"""A quantity that is a multiple of another one, and something of its own besides.
+
+    :math:`f(x) = \rho\, g(x) + \delta(x)` with Gaussian processes g, learned from the diagnostic,
+    and :math:`\delta`, learned from what the diagnostic does not explain [1]_.
+
+    Parameters
+    ----------
+    below : Model
+        The diagnostic.
+    factor : float
+        :math:`\rho`.
+    own : Surrogate
+        Model of :math:`\delta`.
+
+    References
+    ----------
+    .. [1] M. C. Kennedy and A. O'Hagan, Biometrika 87, 1 (2000), doi:10.1093/biomet/87.1.1.
+    """
+
+    def __init__(self, below: Model, factor: float, own: Surrogate) -> None:
+        self._below, self._factor, self._own = below, factor, own
+
+    @property
+    def x(self) -> Float:
+        """Places where the quantity itself was measured, shape (n, n_knobs)."""
+        return self._own.x
+
+    @property
+    def lengths(self) -> Float:
+        """The shorter of both length scales of each knob, shape (n_knobs,)."""
+        return np.minimum(self._below.lengths, self._own.lengths)
+
+    @property
+    def noise_variance(self) -> Float:
+        """Variance of each value, shape (n,)."""
+        return self._own.noise_variance
+
+    def mean(self, x: Float) -> Float:
+        """Return the posterior mean at places.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_knobs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            Means.
+        """
+        return self._factor * self._below.mean(x) + self._own.mean(x)
+
+    def variance(self, x: Float) -> Float:
+        """Return the posterior variance at places.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_knobs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            Variances.
+        """
+        return self._factor**2 * self._below.variance(x) + self._own.variance(x)
+
+    def covariance(self, a: Float, b: Float) -> Float:
+        """Return the posterior covariance between places.
+
+        Parameters
+        ----------
+        a, b : ndarray of float64, shape (m, n_knobs) and (k, n_knobs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m, k)
+            Covariances.
+        """
+        return self._factor**2 * self._below.covariance(a, b) + self._own.covariance(a, b)
+
+    def awaiting(self, x: Float, variance: float) -> Chained:
+        """Return the model as it will be when pending places are measured.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_knobs)
+            Pending places.
+        variance : float
+            Variance that their values will have.
+
+        Returns
+        -------
+        Chained
+            The model.
+        """
+        if not len(x):
+            return self
+        below_noise = float(np.median(self._below.noise_variance))
+        return Chained(
+            self._below.awaiting(x, below_noise), self._factor, self._own.awaiting(x, variance)
+        )
+
+
+def factor_between(below: Float, value: Float, variance: Float, expected: float) -> float:
+    """Estimate by how much a quantity changes with another one.
+
+    Parameters
+    ----------
+    below : ndarray of float64, shape (n,)
+        The other quantity.
+    value, variance : ndarray of float64, shape (n,)
+        The quantity, and its variances.
+    expected : float
+        What to expect without data, positive; it counts as much as a clear trend.
+
+    Returns
+    -------
+    float
+        The factor, not negative.
+    """
+    weight = 1 / (variance + 0.25 * max(float(np.var(value)), 1e-12))
+    weight = weight / weight.sum() * min(float(np.sum(weight * np.var(value))), len(value))
+    centered = below - np.sum(weight * below) / weight.sum()
+    spread = float(np.sum(weight * centered**2))
+    trend = float(np.sum(weight * centered * value))
+    # The prior is as wide as what is expected, in units of the noise about the trend.
+    ridge = float(np.var(value)) / expected**2
+    return max((trend + ridge * expected) / (spread + ridge), 0.0)
