@@ -228,6 +228,10 @@ def test_a_scenario_is_scored_as_any_file_is() -> None:
     assert made.start == pytest.approx(0.024, abs=0.01)
     assert 0 < made.violated < 1
     assert score(SCENARIOS["jet_2"].file, 1, [*policy, "stop.duration_s=5"]).violated == 0
+    clogs = "simulation.beamline.jet.clogs_per_min=30"
+    clogged = score(SCENARIOS["jet_wander"].file, 1, [*policy, clogs, "stop.duration_s=20"])
+    # What cannot be attained, while the jet is clogged, counts neither way.
+    assert 0 < clogged.mean < 1
 
 
 def _install(folder: Path, entry_points: str, **files: str) -> None:
