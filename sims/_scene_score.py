@@ -128,7 +128,10 @@ class SceneScore:
             return float("nan")
         truths = self.truths(positions, time_s)
         here = self._objectives([truths])[0]
-        best = front[(front[:, 1:] >= here[1:]).all(axis=1), 0].max(initial=here[0])
+        best = front[0, 0]
+        if len(here) > 1:
+            # Between the places of the front that are known there are others, such as this one.
+            best = front[(front[:, 1:] >= here[1:]).all(axis=1), 0].max(initial=here[0])
         if self._from_zero:
             share = float(here[0] / best) if best > 0 else float("nan")
         else:

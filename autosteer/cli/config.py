@@ -34,9 +34,8 @@ def check(
 
     with clear_errors():
         experiment, _ = read_experiment(file, overrides or ())
-        for device in experiment.devices.values():
-            resolve(device.class_name, "autosteer.devices")
-        resolve(experiment.policy.class_name, "autosteer.policies")
+        for _, name, group in experiment.named:
+            resolve(name, group)
         knobs = ", ".join(experiment.knobs)
         print_line(
             f"{file}: good. '{experiment.name}' moves {knobs} for {experiment.objective.name}, "

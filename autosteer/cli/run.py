@@ -49,9 +49,8 @@ def run(
         if experiment.simulation is not None:
             # Before a device's class is imported: its Channel Access library reads this once.
             simulated_channel_access(experiment.simulation.ioc.port)
-        for device in experiment.devices.values():
-            resolve(device.class_name, "autosteer.devices")
-        resolve(experiment.policy.class_name, "autosteer.policies")
+        for _, name, group in experiment.named:
+            resolve(name, group)
         source = experiment.source
         if source.kind == "spot_lists" and source.path and not Path(source.path).is_file():
             problem = ("source.path", f"no file {source.path}")

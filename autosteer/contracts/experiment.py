@@ -338,6 +338,18 @@ class Experiment(Section):
         )
 
     @property
+    def named(self) -> tuple[tuple[str, str, str], ...]:
+        """What the file names for others to find: a word for it, the name, and its group."""
+        found = [
+            (f"device '{key}'", device.class_name, "autosteer.devices")
+            for key, device in self.devices.items()
+        ]
+        found.append(("policy", self.policy.class_name, "autosteer.policies"))
+        if self.simulation is not None and self.simulation.beamline.kind == "custom":
+            found.append(("world", self.simulation.beamline.world, "autosteer.worlds"))
+        return tuple(found)
+
+    @property
     def worker_section(self) -> Analysis | PulseSection | None:
         """The section that says what workers do; None where there are none."""
         match self.source.kind:

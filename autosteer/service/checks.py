@@ -127,13 +127,7 @@ def check_experiment(
         One for each check.
     """
     yield _check_disk(Path(experiment.record.directory))
-    for what, name, group in (
-        ("policy", experiment.policy.class_name, "autosteer.policies"),
-        *(
-            (f"device '{key}'", device.class_name, "autosteer.devices")
-            for key, device in experiment.devices.items()
-        ),
-    ):
+    for what, name, group in experiment.named:
         try:
             resolve(name, group)
         except AutosteerError as error:

@@ -172,7 +172,7 @@ class MonochromatorScene(Scene):
     _SLOPES = (-0.05, 0.01)
     _WIDTHS = (0.35, 0.1)
 
-    def __init__(self, seed: int, *, wander_ev: float = 12.0, wander_time_s: float = 40.0) -> None:
+    def __init__(self, seed: int, *, wander_ev: float = 10.0, wander_time_s: float = 40.0) -> None:
         super().__init__(seed)
         rng = np.random.default_rng(stream_seed(seed, "photon energy"))
         self._wander = OrnsteinUhlenbeck(wander_ev, wander_time_s, rng)

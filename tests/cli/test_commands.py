@@ -82,6 +82,10 @@ def test_a_good_file_is_called_good(tmp_path: Path) -> None:
         ({"policy__class": "clever"}, ["'clever'", "entry point of 'autosteer.policies'"]),
         ({"devices__motor_x__class": "autosteer.devices:Motor"}, ["has no 'Motor'"]),
         ({"plugins": ["no_such_plugin"]}, ["plugins", "no_such_plugin"]),
+        (
+            {"simulation__beamline": {"kind": "custom", "world": "my_lab:slit"}},
+            ["'my_lab:slit'", "there is no module 'my_lab'"],
+        ),
     ],
 )
 def test_mistakes_in_a_file_are_named(

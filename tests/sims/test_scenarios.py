@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from autosteer.cli._policies import make_policy
 from autosteer.cli.scoring import score
 from autosteer.contracts import Experiment, NameResolutionError
 from autosteer.sims._motors import motors_of_knobs
@@ -52,6 +53,14 @@ def test_a_run_depends_on_the_seed_alone(name: str) -> None:
     assert made.controller.moves >= 1
     measured = {name for one in made.controller.outcomes.values() for name in one.estimates}
     assert {one.name for one in scenario(name).quantities} <= measured
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_policy_of_the_file_can_be_made_and_asked(name: str) -> None:
+    experiment = scenario(name)
+    [point] = make_policy(experiment).suggest(1)
+    for knob, limits in experiment.knobs.items():
+        assert limits.low <= point[knob] <= limits.high
 
 
 @pytest.mark.parametrize("name", CUSTOM)
@@ -219,6 +228,10 @@ def test_a_scenario_is_scored_as_any_file_is() -> None:
     assert made.start == pytest.approx(0.024, abs=0.01)
     assert 0 < made.violated < 1
     assert score(SCENARIOS["jet_2"].file, 1, [*policy, "stop.duration_s=5"]).violated == 0
+    clogs = "simulation.beamline.jet.clogs_per_min=30"
+    clogged = score(SCENARIOS["jet_wander"].file, 1, [*policy, clogs, "stop.duration_s=20"])
+    # What cannot be attained, while the jet is clogged, counts neither way.
+    assert 0 < clogged.mean < 1
 
 
 def _install(folder: Path, entry_points: str, **files: str) -> None:
