@@ -6,7 +6,7 @@ The packages come with ``pip install 'autosteer[peers]'``; each is imported when
 from autosteer.policies.peers.ax import AxPolicy
 from autosteer.policies.peers.blop import BlopPolicy
 from autosteer.policies.peers.optuna import OptunaPolicy
-
+from autosteer.policies.peers.outward import as_blop_optimizer, as_gest_generator
 from autosteer.policies.peers.vocs import problem_of_vocs, vocs_of_problem
 from autosteer.policies.peers.xopt import XoptPolicy
 
@@ -15,6 +15,8 @@ __all__ = [
     "BlopPolicy",
     "OptunaPolicy",
     "XoptPolicy",
+    "as_blop_optimizer",
+    "as_gest_generator",
     "problem_of_vocs",
     "vocs_of_problem",
 ]
