@@ -16,7 +16,7 @@ from autosteer.contracts import MissingExtraError, Problem
 class GpcamPolicy:
     """gpCAM's ``GPOptimizer``, made anew for each ask from all points.
 
-    `best` is the measured point with the best posterior mean.
+    `best` is where gpCAM finds the best posterior mean, within the limits of the knobs.
 
     Parameters
     ----------
@@ -58,14 +58,13 @@ class GpcamPolicy:
         self._points.update({str(point["_id"]): point for point in points})
 
     def best(self) -> dict[str, Any]:
-        """Return the measured place of the best posterior mean."""
+        """Return the place of the best posterior mean, as gpCAM finds it."""
         np.random.seed(self._problem.seed)
         optimizer = self._trained()
-        means = optimizer.posterior_mean(optimizer.x_data)["m(x)"]
-        index = int(np.argmax(means))
+        [place] = optimizer.ask(self._bounds, acquisition_function="maximum")["x"]
+        [mean] = np.ravel(optimizer.posterior_mean(place[None])["m(x)"])
         name = self._problem.objective.name
-        place = map(float, optimizer.x_data[index])
-        return {**dict(zip(self._names, place, strict=True)), name: float(np.ravel(means)[index])}
+        return {**dict(zip(self._names, map(float, place), strict=True)), name: float(mean)}
 
     def _trained(self) -> Any:
         name = self._problem.objective.name
