@@ -49,7 +49,10 @@ class GpcamPolicy:
             self._bounds, n=num_points, acquisition_function="expected improvement"
         )["x"]
         return [
-            {"_id": f"g{self._asks}-{number}", **dict(zip(self._names, map(float, row), strict=True))}
+            {
+                "_id": f"g{self._asks}-{number}",
+                **dict(zip(self._names, map(float, row), strict=True)),
+            }
             for number, row in enumerate(places)
         ]
 

@@ -16,7 +16,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from _cells import Cells, table
 from _gpcam import GpcamPolicy
-from botorch.test_functions import Hartmann
+from botorch.test_functions.synthetic import Hartmann
 from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy.stats import qmc
@@ -163,7 +163,7 @@ def given(points: NDArray[np.float64]) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def calm() -> Iterator[None]:
+def calm() -> Generator[None]:
     """Leave out warnings of peers that are not wrapped."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -206,8 +206,8 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a fraction (doi:10.1080/01621459.1927.10502953)."""
     share = successes / trials
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * math.sqrt(
-        share * (1 - share) / trials + z**2 / (4 * trials**2)
+    half = (
+        z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     )
     return middle - half, middle + half
 

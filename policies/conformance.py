@@ -195,7 +195,7 @@ def _learned(policy: Policy, rounds: int) -> None:
 def _distance(problem: Problem, point: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     """Return the largest difference in any knob, as a share of its range."""
     return max(
-        abs(point[name] - other[name]) / (knob.high - knob.low)
+        abs(float(point[name]) - float(other[name])) / (knob.high - knob.low)
         for name, knob in problem.knobs.items()
     )
 
@@ -396,7 +396,7 @@ def _check_words(trying: Trying) -> Iterator[str]:
     _learned(policy, 2)
     points = policy.suggest(1)
     if isinstance(policy, Stops):
-        answer = policy.should_stop()
+        answer: Any = policy.should_stop()
         if (
             not isinstance(answer, tuple)
             or len(answer) != 2
@@ -406,8 +406,9 @@ def _check_words(trying: Trying) -> Iterator[str]:
             yield f"should_stop() gave {answer!r}, not (bool, str)"
     if isinstance(policy, Explains):
         for name in [*(point["_id"] for point in points), "unknown"]:
-            if not isinstance(policy.explain(name), str):
-                yield f"explain('{name}') gave {policy.explain(name)!r}, not a string"
+            reason: Any = policy.explain(name)
+            if not isinstance(reason, str):
+                yield f"explain('{name}') gave {reason!r}, not a string"
 
 
 Check = Callable[[Trying], Iterator[str]]

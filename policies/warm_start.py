@@ -107,9 +107,7 @@ def points_of_rows(rows: Iterable[Row], problem: Problem, where: str) -> list[di
 
 def _extras(row: Row, problem: Problem, where: str, number: int) -> dict[str, float]:
     """Read errors, shots and diagnostics, as far as they are there."""
-    found = {
-        aim.name: _number(row, aim.name, where, number) for aim in problem.diagnostics
-    }
+    found = {aim.name: _number(row, aim.name, where, number) for aim in problem.diagnostics}
     for name in problem.quantities:
         variance = _number(row, f"{name}_var", where, number)
         if variance >= 0:
@@ -165,7 +163,7 @@ def _json_rows(path: Path) -> list[Row]:
 
 def _ax_rows(experiment: Mapping[str, Any]) -> list[Row]:
     """Read a snapshot as Ax 1.3 writes it: places in the trials, means and errors in tables."""
-    rows = []
+    rows: list[Row] = []
     for index, trial in experiment["trials"].items():
         row: dict[str, Any] = dict(trial["generator_run"]["arms"][0]["parameters"])
         tables = experiment["data_by_trial"].get(index, {}).get("value", [])

@@ -100,6 +100,7 @@ class PeerPolicy(ABC):
 
     def _named(self, names: Sequence[str], proposals: Sequence[Proposal]) -> None:
         """Note under which ``_id`` the proposals were given out."""
+        self._reasons.update(zip(names, [one.why for one in proposals], strict=True))
 
     @property
     def _draw(self) -> int:
@@ -130,9 +131,7 @@ class PeerPolicy(ABC):
         with quiet(), seeded(self._draw):
             proposals = self._propose(num_points)
         points = self._book.suggest([proposal.knobs for proposal in proposals])
-        names = [point["_id"] for point in points]
-        self._named(names, proposals)
-        self._reasons.update(zip(names, [one.why for one in proposals], strict=True))
+        self._named([point["_id"] for point in points], proposals)
         return points
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:

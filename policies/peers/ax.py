@@ -64,18 +64,17 @@ class AxPolicy(PeerPolicy):
     def _propose(self, num_points: int) -> list[Proposal]:
         self._tell()
         trials = self._client.get_next_trials(max_trials=num_points)
-        return [
-            Proposal(knobs, f"Ax trial {index}", index) for index, knobs in trials.items()
-        ]
+        return [Proposal(knobs, f"Ax trial {index}", index) for index, knobs in trials.items()]
 
     def _named(self, names: Sequence[str], proposals: Sequence[Proposal]) -> None:
+        super()._named(names, proposals)
         for name, proposal in zip(names, proposals, strict=True):
             self._index[name] = int(proposal.token or 0)
             self._place[name] = self._book.trials[name].x
 
     def _tell(self) -> None:
         """Bring Ax up to what the book says."""
-        for name, trial in self._book.of("failed").items():
+        for name in self._book.of("failed"):
             if name in self._index and name not in self._left and name not in self._told:
                 self._abandon(name)
         for name, trial in self._book.of("measured").items():

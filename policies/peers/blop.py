@@ -30,7 +30,8 @@ class BlopPolicy(PeerPolicy):
     suggested are registered first where the optimizer can do that, and are told without an
     ``_id`` otherwise.
 
-    `best` is the first of the optimizer's ``get_best_points``: for blop's own, the best reading.
+    `best` is that of the optimizer's ``get_best_points`` whose first objective is best: for blop's
+    own, the best reading.
     A state cannot be written down: blop's optimizers write theirs to files of their own.
 
     Parameters
@@ -81,6 +82,7 @@ class BlopPolicy(PeerPolicy):
         ]
 
     def _named(self, names: Sequence[str], proposals: Sequence[Proposal]) -> None:
+        super()._named(names, proposals)
         self._token.update(zip(names, [one.token for one in proposals], strict=True))
 
     def _tell(self) -> None:
@@ -127,9 +129,10 @@ class BlopPolicy(PeerPolicy):
             return self._book.best_measured()
         if not points:
             return self._book.best_measured()
-        _, knobs, values = points[0]
-        value = values[self._problem.objective.name]
-        mean, sd = (value[0], math.sqrt(value[1])) if isinstance(value, tuple) else (value, math.nan)
+        aim = self._problem.objective
+        sign = 1.0 if aim.maximize else -1.0
+        _, knobs, values = max(points, key=lambda one: sign * _mean_and_sd(one[2][aim.name])[0])
+        mean, sd = _mean_and_sd(values[aim.name])
         return self._book.recommendation([knobs[k] for k in self._book.names], mean, sd)
 
     def should_stop(self) -> tuple[bool, str]:
@@ -149,6 +152,13 @@ class BlopPolicy(PeerPolicy):
             self._tell()
             stop, reason = ask()
         return bool(stop), reason or ""
+
+
+def _mean_and_sd(value: Any) -> tuple[float, float]:
+    """Read a value that Ax gives with its variance, and others without one."""
+    if isinstance(value, tuple | list):
+        return float(value[0]), math.sqrt(value[1])
+    return float(value), math.nan
 
 
 def _make_ax(problem: Problem) -> Any:

@@ -64,7 +64,9 @@ class BlopOptimizer:
             self._places[str(point["_id"])] = self._knobs(point)
         return points
 
-    def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def register_suggestions(
+        self, suggestions: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
         """Take points that a person wants to see.
 
         Parameters
@@ -135,8 +137,12 @@ class BlopOptimizer:
         kept = {
             name: values
             for name, values in self._measured.items()
-            if all(math.isfinite(values.get(aim.name, math.nan)) for aim in self._problem.objectives)
-            and all(limit.kept_by(values.get(limit.name, math.nan)) for limit in self._problem.limits)
+            if all(
+                math.isfinite(values.get(aim.name, math.nan)) for aim in self._problem.objectives
+            )
+            and all(
+                limit.kept_by(values.get(limit.name, math.nan)) for limit in self._problem.limits
+            )
         }
         return [
             (name, self._places[name], values)

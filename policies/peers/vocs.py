@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from autosteer.contracts import Aim, OutcomeLimit, PolicyError, Problem, Range
@@ -98,7 +98,7 @@ def _range(name: str, variable: Any) -> Range:
     if values is None:
         return Range(*map(float, variable.domain))
     places = sorted(float(value) for value in values)
-    gaps = [high - low for low, high in zip(places, places[1:], strict=False)]
+    gaps = [high - low for low, high in pairwise(places)]
     if not gaps or not all(math.isclose(gap, gaps[0], rel_tol=1e-6) for gap in gaps):
         raise PolicyError(
             f"variable '{name}' may be {places}: a knob needs two places or more, evenly spaced"
@@ -115,11 +115,9 @@ def _aim(words: Any, name: str, objective: Any) -> Aim:
 
 
 def _limit(words: Any, name: str, constraint: Any) -> OutcomeLimit:
-    bounds: Mapping[str, float | None]
     if isinstance(constraint, words.GreaterThanConstraint):
-        bounds = {"above": constraint.value}
-    elif isinstance(constraint, words.LessThanConstraint):
-        bounds = {"below": constraint.value}
-    else:
-        bounds = {"above": constraint.range[0], "below": constraint.range[1]}
-    return OutcomeLimit(name, **bounds)
+        return OutcomeLimit(name, above=constraint.value)
+    if isinstance(constraint, words.LessThanConstraint):
+        return OutcomeLimit(name, below=constraint.value)
+    above, below = constraint.range
+    return OutcomeLimit(name, above=above, below=below)

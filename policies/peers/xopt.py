@@ -131,7 +131,9 @@ class XoptPolicy(RepeatablePeerPolicy):
         self._generator.train_model()
         place = self._generator.get_optimum()
         [mean], [sd] = self._expect(place, self._problem.objective.name)
-        return self._book.recommendation([float(place[k].iloc[0]) for k in self._book.names], mean, sd)
+        return self._book.recommendation(
+            [float(place[k].iloc[0]) for k in self._book.names], mean, sd
+        )
 
     def _load(self, believed: list[dict[str, float]]) -> None:
         """Give the generator the measured points, and what it expects where others are."""
@@ -180,7 +182,9 @@ def _make(vocs: Any, name: str, options: Mapping[str, Any]) -> Any:
             known = ", ".join(sorted(set().union(*generators.all_generator_names.values())))
             raise PolicyError(f"Xopt has no generator '{name}': it has {known}") from error
         defaults = (
-            {"numerical_optimizer": optimizer} if "numerical_optimizer" in maker.model_fields else {}
+            {"numerical_optimizer": optimizer}
+            if "numerical_optimizer" in maker.model_fields
+            else {}
         )
         try:
             return maker(vocs=vocs, **{**defaults, **options})
