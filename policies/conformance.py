@@ -301,9 +301,9 @@ def _check_replacement(trying: Trying) -> Iterator[str]:
 
 def _check_missing_values(trying: Trying) -> Iterator[str]:
     policy = trying.make(plain_problem())
-    for missing in (math.nan, None):
+    for values in ({"signal": math.nan, "signal_sem": math.nan}, {}):
         [point] = policy.suggest(1)
-        policy.ingest([{**point, "signal": missing}])
+        policy.ingest([{**point, **values}])
     _learned(policy, trying.rounds)
     [point] = policy.suggest(1)
     policy.ingest([{**point, "signal": math.nan, "signal_sem": math.nan}])
