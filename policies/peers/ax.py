@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -127,18 +128,19 @@ class AxPolicy(PeerPolicy):
     def checkpoint(self) -> dict[str, Any]:
         """Return the state as JSON-able values, with Ax's own snapshot.
 
+        A snapshot leaves out the model, from which Ax starts its next fit. So that this policy and
+        a restored one go on alike, this one goes on from the snapshot, too.
+
         Returns
         -------
         dict
-            The state; after `restore` of it the next suggestion is the same, to the digits that
-            Ax's snapshot keeps.
+            The state; after `restore` of it the next suggestion is the same.
         """
-        import json
-
         with tempfile.TemporaryDirectory() as folder, quiet():
             path = Path(folder) / "ax.json"
             self._client.save_to_json_file(str(path))
             snapshot = json.loads(path.read_text(encoding="utf-8"))
+        self._client = self._load(snapshot)
         return {
             "asks": self._asks,
             "book": self._book.checkpoint(),
@@ -163,8 +165,6 @@ class AxPolicy(PeerPolicy):
         state : mapping
             The state.
         """
-        import json
-
         self._asks = int(state["asks"])
         self._book.restore(state["book"])
         self._index = {name: int(index) for name, index in state["index"].items()}
@@ -177,13 +177,16 @@ class AxPolicy(PeerPolicy):
             for name, values in state["told"].items()
         }
         self._left = set(state["left"])
+        self._client = self._load(state["client"])
+
+    def _load(self, snapshot: Mapping[str, Any]) -> Any:
         with tempfile.TemporaryDirectory() as folder, quiet():
             path = Path(folder) / "ax.json"
-            path.write_text(json.dumps(state["client"]), encoding="utf-8")
+            path.write_text(json.dumps(snapshot), encoding="utf-8")
             client = peer_module("ax").Client.load_from_json_file(str(path))
         # The snapshot keeps everything but the seed of the asks.
         client._random_seed = self._seed  # ruff: ignore[private-member-access]
-        self._client = client
+        return client
 
 
 def make_client(problem: Problem, seed: int, options: Mapping[str, Any]) -> Any:
