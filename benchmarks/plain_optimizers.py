@@ -209,7 +209,7 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     half = (
         z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     )
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def regret_row(function: str, name: str, cells: Sequence[Mapping[str, float]]) -> dict[str, Any]:
