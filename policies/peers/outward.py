@@ -81,8 +81,7 @@ class BlopOptimizer:
         """
         registered = []
         for suggestion in suggestions:
-            self._registered += 1
-            name = f"registered-{self._registered}"
+            name = self._new_name()
             self._places[name] = self._knobs(suggestion)
             registered.append({**suggestion, "_id": name})
         return registered
@@ -98,7 +97,7 @@ class BlopOptimizer:
         """
         told = []
         for point in points:
-            name = str(point.get("_id", f"given-{len(self._measured)}"))
+            name = str(point["_id"]) if "_id" in point else self._new_name()
             known = self._places.get(name, {})
             told.append({**known, **_with_errors(point), "_id": name})
         self._policy.ingest(told)
@@ -157,6 +156,11 @@ class BlopOptimizer:
             for aim in self._problem.objectives
         ]
         return min(gains) >= 0 and max(gains) > 0
+
+    def _new_name(self) -> str:
+        """Name a point that the policy did not suggest."""
+        self._registered += 1
+        return f"registered-{self._registered}"
 
     def _knobs(self, point: Mapping[str, Any]) -> dict[str, float]:
         return {name: float(point[name]) for name in self._problem.knobs}

@@ -157,6 +157,14 @@ def test_checkpoints_of_a_plan_go_on_where_it_stopped(engine: RunEngine, tmp_pat
             act()
 
 
+def test_points_without_a_name_are_points_of_their_own() -> None:
+    policy = RandomPolicy(PROBLEM)
+    optimizer = as_blop_optimizer(policy, PROBLEM)
+    optimizer.ingest([{"x": x, "y": 1.0, "signal": x} for x in (0.1, 0.2, 0.3)])
+    assert len(policy._ledger.measured) == 3
+    assert optimizer.get_best_points()[0][1]["x"] == 0.3
+
+
 def test_with_several_objectives_the_pareto_set_is_best() -> None:
     problem = Problem({"x": Range(0.0, 1.0)}, (Aim("signal"), Aim("width", maximize=False)))
 
