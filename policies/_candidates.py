@@ -71,6 +71,7 @@ def climb(
     start: Float,
     lengths: Float,
     rng: np.random.Generator,
+    allowed: Callable[[Float], Float],
     *,
     rounds: int,
     width: int,
@@ -80,13 +81,15 @@ def climb(
     Parameters
     ----------
     value : callable
-        Value of each of (n, dimension) places, shape (n,); minus infinity for one that is forbidden.
+        Value of each of (n, dimension) places, shape (n,).
     start : ndarray of float64, shape (k, dimension)
-        Places to begin with.
+        Places to begin with, all of them allowed.
     lengths : ndarray of float64, shape (dimension,)
         How far the first round looks; each later one looks a third as far.
     rng : numpy.random.Generator
         Where chance comes from.
+    allowed : callable
+        Gives those of some places that are allowed.
     rounds, width : int
         Number of rounds, and of places in each.
 
@@ -99,7 +102,7 @@ def climb(
     for number in range(rounds):
         keep = np.argsort(-values, kind="stable")[:3]
         places, values = places[keep], values[keep]
-        more = points_around(rng, places, lengths / 3**number, width)
+        more = allowed(points_around(rng, places, lengths / 3**number, width))
         places = np.concatenate([places, more])
         values = np.concatenate([values, value(more)])
     best: Float = places[np.argmax(values)]

@@ -42,7 +42,7 @@ class Model(Protocol):
         """Return posterior covariances."""
         ...
 
-    def awaiting(self, x: Float, variance: float) -> Model:
+    def awaiting(self, x: Float, variance: Float) -> Model:
         """Return the model as it will be when pending places are measured."""
         ...
 
@@ -78,12 +78,14 @@ class Chained:
     @property
     def lengths(self) -> Float:
         """The shorter of both length scales of each knob, shape (n_knobs,)."""
-        return np.minimum(self._below.lengths, self._own.lengths)
+        shorter: Float = np.minimum(self._below.lengths, self._own.lengths)
+        return shorter
 
     @property
     def noise_variance(self) -> Float:
         """Variance of each value, shape (n,)."""
-        return self._own.noise_variance
+        noise: Float = self._own.noise_variance
+        return noise
 
     def mean(self, x: Float) -> Float:
         """Return the posterior mean at places.
@@ -130,15 +132,15 @@ class Chained:
         """
         return self._factor**2 * self._below.covariance(a, b) + self._own.covariance(a, b)
 
-    def awaiting(self, x: Float, variance: float) -> Chained:
+    def awaiting(self, x: Float, variance: Float) -> Chained:
         """Return the model as it will be when pending places are measured.
 
         Parameters
         ----------
         x : ndarray of float64, shape (m, n_knobs)
             Pending places.
-        variance : float
-            Variance that their values will have.
+        variance : ndarray of float64, shape (m,)
+            Variances that their values will have.
 
         Returns
         -------
@@ -147,7 +149,7 @@ class Chained:
         """
         if not len(x):
             return self
-        below_noise = float(np.median(self._below.noise_variance))
+        below_noise = np.full(len(x), float(np.median(self._below.noise_variance)))
         return Chained(
             self._below.awaiting(x, below_noise), self._factor, self._own.awaiting(x, variance)
         )
@@ -163,18 +165,16 @@ def factor_between(below: Float, value: Float, variance: Float, expected: float)
     value, variance : ndarray of float64, shape (n,)
         The quantity, and its variances.
     expected : float
-        What to expect without data, positive; it counts as much as a clear trend.
+        What to expect without data, positive; it may as well be none or twice as much.
 
     Returns
     -------
     float
         The factor, not negative.
     """
+    # A diagnostic that explains three quarters of what varies is a good one.
     weight = 1 / (variance + 0.25 * max(float(np.var(value)), 1e-12))
-    weight = weight / weight.sum() * min(float(np.sum(weight * np.var(value))), len(value))
-    centered = below - np.sum(weight * below) / weight.sum()
-    spread = float(np.sum(weight * centered**2))
-    trend = float(np.sum(weight * centered * value))
-    # The prior is as wide as what is expected, in units of the noise about the trend.
-    ridge = float(np.var(value)) / expected**2
-    return max((trend + ridge * expected) / (spread + ridge), 0.0)
+    centered = below - np.sum(weight * below) / np.sum(weight)
+    spread = float(np.sum(weight * centered**2)) + 1 / expected**2
+    trend = float(np.sum(weight * centered * value)) + 1 / expected
+    return max(trend / spread, 0.0)

@@ -11,6 +11,17 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
+def hermite_nodes() -> tuple[Float, Float]:
+    """Return nodes and weights of the average over a standard normal number.
+
+    Returns
+    -------
+    nodes, weights : ndarray of float64, shape (15,)
+        The quadrature.
+    """
+    return _NODES, _WEIGHTS
+
+
 def knowledge_gradient(
     mean: Float, covariance: Float, own_mean: Float, own_variance: Float, noise: Float
 ) -> Float:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from autosteer.contracts import Aim
 from autosteer.policies._chain import Chained, Model, factor_between
+from autosteer.policies._curved_links import LogitLink, LogLink
 from autosteer.policies._ledger import Table
-from autosteer.policies._links import IdentityLink, Link, LinkName, LogitLink, LogLink, make_link
+from autosteer.policies._links import IdentityLink, Link, LinkName, make_link
 from autosteer.policies._surrogate import Data, Hyperparameters, Surrogate
 
 Float = NDArray[np.float64]
@@ -41,14 +42,14 @@ class Learned:
     surrogate: Model
     link: Link
 
-    def noise(self, x: Float, shots: float | None) -> Float:
+    def noise(self, x: Float, shots: Float | None) -> Float:
         """Return the variance, on the model's scale, that measurements will have.
 
         Parameters
         ----------
         x : ndarray of float64, shape (m, n_inputs)
             Places.
-        shots : float, optional
+        shots : ndarray of float64, shape (m,) or (), optional
             Shots of each; None: as usual.
 
         Returns
@@ -113,8 +114,11 @@ class Learner:
         # By the kind of link: scales differ, and so do the hyperparameters on them.
         self._hyperparameters: dict[type[Link], Hyperparameters] = {}
         self._fitted_at = 0
+        self._least_unit = 0.0
 
-    def learn(self, x: Float, table: Table, below: Model | None = None) -> Learned:
+    def learn(
+        self, x: Float, table: Table, below: Model | None = None, *, least_unit: float = 1e-9
+    ) -> Learned:
         """Learn from a table.
 
         Parameters
@@ -125,6 +129,8 @@ class Learner:
             The quantity at these.
         below : Model, optional
             Model of a diagnostic that the quantity follows.
+        least_unit : float, optional
+            Smallest difference, in the quantity's unit, in which the model thinks.
 
         Returns
         -------
@@ -133,6 +139,7 @@ class Learner:
         """
         link = make_link(self._link_name, table, self._aim)
         kind = type(link)
+        self._least_unit = least_unit / max(abs(link.slope(float(link.start(table)[-1]))), 1e-12)
         due = (
             len(table) <= _ALWAYS_FIT
             or kind not in self._hyperparameters
@@ -145,7 +152,7 @@ class Learner:
         if below is not None:
             under = below.mean(x)
             value, variance = link.linearised(table, latent)
-            expected = float(np.std(value) / max(np.std(under), 1e-12))
+            expected = float(np.std(value)) / max(float(np.std(under)), 1e-12)
             factor = factor_between(
                 under, value, np.zeros(len(value)) if variance is None else variance, expected
             )
@@ -180,6 +187,7 @@ class Learner:
             with_time=self._with_time,
             begin_with=before,
             steps=None if fit or before is None else 0,
+            least_unit=self._least_unit,
         )
 
     def checkpoint(self) -> dict[str, Any]:

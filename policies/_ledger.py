@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,22 @@ class Measurement:
     t_s: float = math.nan
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A point that was suggested and is not measured yet.
+
+    Parameters
+    ----------
+    x : tuple of float
+        Position, in the order of the knobs.
+    shots : int, optional
+        Shots that were wanted there.
+    """
+
+    x: Place
+    shots: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """One quantity at all points where it was measured, in the order of their first results.
@@ -81,6 +97,45 @@ class Table:
     def __len__(self) -> int:
         return len(self.mean)
 
+    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Table:
+        """Keep some of the rows.
+
+        Parameters
+        ----------
+        rows : ndarray
+            Mask or indices.
+
+        Returns
+        -------
+        Table
+            The rows.
+        """
+        return Table(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def thinned(self, most: int) -> Table:
+        """Leave out rows that say least, where there are too many.
+
+        Parameters
+        ----------
+        most : int
+            Rows to keep.
+
+        Returns
+        -------
+        Table
+            Those with the most shots and the highest values by them, and of the others every so
+            many; in the same order.
+        """
+        if len(self) <= most:
+            return self
+        shots = np.where(np.isfinite(self.n), self.n, 1.0)
+        telling = np.abs(self.mean - np.median(self.mean)) * np.sqrt(shots)
+        order = np.argsort(-telling, kind="stable")
+        half = most // 2
+        rest = np.sort(order[half:])
+        spread = rest[np.linspace(0, len(rest) - 1, most - half).astype(np.intp)]
+        return self.select(np.sort(np.concatenate([order[:half], spread])))
+
 
 class Ledger:
     """Points by ``_id``, in the box of the knobs.
@@ -99,17 +154,19 @@ class Ledger:
         self._context = problem.context
         self.grounds = Grounds(problem)
         self.measured: dict[str, Measurement] = {}
-        self.pending: dict[str, Place] = {}
+        self.pending: dict[str, Pending] = {}
         self.failed: dict[str, Place] = {}
         self._suggested = 0
 
-    def suggest(self, unit_points: Float) -> list[dict[str, Any]]:
+    def suggest(self, unit_points: Float, shots: int | None = None) -> list[dict[str, Any]]:
         """Name points and note them as pending.
 
         Parameters
         ----------
         unit_points : ndarray of float64, shape (n, n_knobs)
             Points in the unit cube.
+        shots : int, optional
+            Shots that are wanted at each.
 
         Returns
         -------
@@ -121,7 +178,7 @@ class Ledger:
             self._suggested += 1
             name = f"s{self._suggested}"
             x = tuple(row.tolist())
-            self.pending[name] = x
+            self.pending[name] = Pending(x, shots)
             points.append({"_id": name, **dict(zip(self.names, x, strict=True))})
         return points
 
@@ -180,7 +237,8 @@ class Ledger:
         """
         for point in points:
             name = str(point.get("_id", ""))
-            x = self.pending.pop(name, None) or self._position(point)
+            pending = self.pending.pop(name, None)
+            x = self._position(point) if pending is None else pending.x
             if x is not None and name not in self.measured:
                 self.failed[name] = x
 
@@ -273,7 +331,7 @@ class Ledger:
                 }
                 for name, point in self.measured.items()
             },
-            "pending": {name: list(x) for name, x in self.pending.items()},
+            "pending": {name: [list(one.x), one.shots] for name, one in self.pending.items()},
             "failed": {name: list(x) for name, x in self.failed.items()},
             "suggested": self._suggested,
         }
@@ -297,7 +355,9 @@ class Ledger:
             )
             for name, point in state["measured"].items()
         }
-        self.pending = {name: tuple(x) for name, x in state["pending"].items()}
+        self.pending = {
+            name: Pending(tuple(x), shots) for name, (x, shots) in state["pending"].items()
+        }
         self.failed = {name: tuple(x) for name, x in state["failed"].items()}
         self._suggested = int(state["suggested"])
 

@@ -10,21 +10,21 @@ from scipy.special import ndtr
 from scipy.stats import binom, chi2, norm
 
 from autosteer.contracts import Aim
+from autosteer.policies._errors import filled_errors, variance_law
 from autosteer.policies._ledger import Table
-from autosteer.policies._links import filled_errors
 
 Float = NDArray[np.float64]
 
 # What a peak may be like: center in units of the box, width (standard deviation) likewise, and
 # height in standard errors of a measurement.
 _CENTER_BETA = 3.0
-_WIDTHS = (0.1, 0.35)
+_WIDTHS = (0.04, 0.35)
 _HEIGHTS = (5.0, 100.0)
 _PEAKS = 4096
 _CANDIDATES = 384
 # A peak counts as seen where it stands so many standard errors above the background.
 _SEEN = 3.5
-_CHANCE_OF_FALSE_ALARM = 0.01
+_CHANCE_OF_FALSE_ALARM = 0.002
 _LARGEST_CONTRADICTION = 50.0
 
 
@@ -51,11 +51,16 @@ def has_signal(table: Table, aim: Aim) -> bool:
         return _has_excess(table)
     sign = 1.0 if aim.maximize else -1.0
     mean = sign * table.mean
+    if np.isfinite(table.n).all():
+        # A few shots that agree by chance are not certain: all are judged by one law.
+        constant, slope = variance_law(table.mean, sem, table.n)
+        level = max(float(np.sum(table.n * table.mean) / np.sum(table.n)), 0.0)
+        sem = np.sqrt((constant + slope * level) / table.n)
     weight = 1 / sem**2
     deviation = (mean - np.sum(weight * mean) / np.sum(weight)) / sem
     together = chi2.sf(np.sum(deviation**2), max(len(mean) - 1, 1))
     best = norm.sf(deviation.max()) * len(mean)
-    return bool(together < _CHANCE_OF_FALSE_ALARM / 10 or best < _CHANCE_OF_FALSE_ALARM)
+    return bool(together < _CHANCE_OF_FALSE_ALARM or best < _CHANCE_OF_FALSE_ALARM)
 
 
 def _has_excess(table: Table) -> bool:

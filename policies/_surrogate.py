@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,8 +28,8 @@ _LENGTH_PRIOR = (-1.0, 0.7)
 _SCALE_PRIOR = (0.0, 1.0)
 # Correlation time in units of the data's span.
 _TIME_PRIOR = (0.5, 1.0)
-_DOME_LENGTH_PRIOR = (float(os.environ.get("DL", "-0.5")), 0.7)
-_DOME_SCALE_PRIOR = (float(os.environ.get("DS", "-3")), 1.5)
+_DOME_LENGTH_PRIOR = (-0.5, 0.7)
+_DOME_SCALE_PRIOR = (-3.0, 1.5)
 _JITTER = 1e-6
 _FIRST_FIT_STEPS = 75
 _REFIT_STEPS = 15
@@ -60,9 +59,10 @@ class Data:
 class Surrogate:
     """A Gaussian process with its data, ready to predict.
 
-    The kernel is a squared exponential with a length of its own for every knob, times an exponential
-    in time where drift is to be followed. Hyperparameters maximise the posterior density; a fit
-    begins where an earlier one has ended, which takes a few steps only.
+    The kernel is a squared exponential with a length of its own for every knob, and a quadratic
+    function beside it, which a peak is on a logarithmic scale; times an exponential in time where
+    drift is to be followed. Hyperparameters maximise the posterior density; a fit begins where an
+    earlier one has ended, which takes a few steps only.
 
     Parameters
     ----------
@@ -74,6 +74,8 @@ class Surrogate:
         `hyperparameters` of an earlier fit to begin with.
     steps : int, optional
         Steps of the fit at most; 0 takes `begin_with` as it is.
+    least_unit : float, optional
+        Smallest unit in which the prior thinks, instead of the spread of the values.
     """
 
     def __init__(
@@ -83,9 +85,10 @@ class Surrogate:
         with_time: bool = False,
         begin_with: Hyperparameters | None = None,
         steps: int | None = None,
+        least_unit: float = 1e-9,
     ) -> None:
         self._offset = float(np.mean(data.y))
-        self._unit = max(float(np.std(data.y)), 1e-9)
+        self._unit = max(float(np.std(data.y)), least_unit)
         x = torch.from_numpy(data.x)
         y = torch.from_numpy((data.y - self._offset) / self._unit).unsqueeze(-1)
         variance = None
@@ -203,9 +206,10 @@ class Surrogate:
         explained = np.sum(self._whitened(x) ** 2, axis=0)
         with torch.no_grad():
             prior = self._kernel(torch.from_numpy(x), diag=True).numpy()
-        return self._unit**2 * np.maximum(prior - explained, 1e-12)
+        variance: Float = self._unit**2 * np.maximum(prior - explained, 1e-12)
+        return variance
 
-    def awaiting(self, x: Float, variance: float) -> Surrogate:
+    def awaiting(self, x: Float, variance: Float) -> Surrogate:
         """Return the model as it will be when pending places are measured.
 
         Their values are taken to come out at the mean, so that means stay what they are and only
@@ -215,8 +219,8 @@ class Surrogate:
         ----------
         x : ndarray of float64, shape (m, n_inputs)
             Pending places.
-        variance : float
-            Variance that their values will have.
+        variance : ndarray of float64, shape (m,)
+            Variances that their values will have.
 
         Returns
         -------
@@ -231,7 +235,7 @@ class Surrogate:
         later._set(
             np.concatenate([self.x, x]),
             np.concatenate([self._residual, believed]),
-            np.concatenate([self._noise, np.full(len(x), variance / self._unit**2)]),
+            np.concatenate([self._noise, variance / self._unit**2]),
         )
         return later
 
@@ -290,5 +294,7 @@ class QuadraticKernel(Kernel):  # type: ignore[misc]
         """
         first, second = (x1 - 0.5) / self.lengthscale, (x2 - 0.5) / self.lengthscale
         if diag:
-            return ((first * second).sum(-1) + 1) ** 2
-        return (first @ second.transpose(-2, -1) + 1) ** 2
+            along: Tensor = ((first * second).sum(-1) + 1) ** 2
+            return along
+        full: Tensor = (first @ second.transpose(-2, -1) + 1) ** 2
+        return full

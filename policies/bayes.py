@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,56 +12,52 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from autosteer.contracts import Aim, PolicyError, Problem
-from autosteer.policies._candidates import climb, points_around, sobol_points
+from autosteer.policies._candidates import climb, sobol_points
 from autosteer.policies._chain import Model
-from autosteer.policies._knowledge import knowledge_gradient
+from autosteer.policies._errors import filled_errors
+from autosteer.policies._fence import Fence
+from autosteer.policies._improvement import Choice, Improvement, Situation
 from autosteer.policies._learner import Learned, Learner
 from autosteer.policies._ledger import Ledger
-from autosteer.policies._links import LinkName, filled_errors
+from autosteer.policies._links import LinkName
 from autosteer.policies._search import PeakSearch, has_signal
 
 Float = NDArray[np.float64]
 
-# Stays that are considered [s]; the policy takes the one that teaches most per second.
-_STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _FEWEST_SHOTS = 4
-import os
-
-NOCHAIN = os.environ.get("NOCHAIN")
-# A diagnostic is known well enough when a measurement is worth less than this share of it.
-_GOOD_ENOUGH = 0.02
-# The objective is sought where a diagnostic is at least this share of its best.
-_GOOD_SHARE = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """A place to go, in the unit cube, and why."""
-
-    x: Float
-    why: str
-    shots: int | None = None
-    worse_than: float | None = None
-    gain: float = math.inf
+# A diagnostic is known well enough when no place can be hoped, by one standard deviation, to be
+# better by more than this share.
+_ROOM = 0.25
+# The objective is sought where all diagnostics are at least this share of their best.
+_GOOD_SHARE = 0.85
+# Points that enter the model: more would make asks slow.
+_MOST_POINTS = 300
 
 
 class BayesianPolicy:
     """Gaussian process and knowledge gradient per second of beam, over the box of the knobs.
 
-    While nothing stands out from the noise, it searches for a peak; see `PeakSearch`. After that, a
-    Gaussian process is fitted to the newest outcome of every point, each with the variance that its
-    shots gave, and the next point is where a measurement is expected to raise the best posterior mean
-    most [1]_, divided by the beam time that move and measurement take. Points that are still pending
-    count as measured. Every ask draws from a stream of its own, so that the same ask after the same
-    ingests gives the same suggestion, and its cost is capped by evaluations, not by time.
+    While nothing stands out from the noise, it searches for a peak; see `PeakSearch`. As soon as a
+    diagnostic does, that is followed upwards, and the peak is sought where it is good. As soon as
+    the objective itself does, a Gaussian process is fitted to the newest outcome of every point,
+    each with the variance that its shots gave, and the next point is where a measurement is
+    expected to raise the best posterior mean most [1]_, divided by the beam time that move and
+    measurement take. Points that are still pending count as measured.
+
+    With limits on measured quantities, only points are suggested that keep all of them with the
+    stated probability, beginning at places that were measured to do so; what a measurement is
+    expected to add to these is part of its worth.
+
+    Every ask draws from a stream of its own, so that the same ask after the same ingests gives the
+    same suggestion, and its cost is capped by evaluations, not by time.
 
     Parameters
     ----------
     problem : Problem
-        Knobs, objective and limits.
+        Knobs, objective, diagnostics and limits.
     link : {"auto", "identity", "log"}, default "auto"
-        Scale on which the model sees the objective; ``auto`` takes logarithms of shares of shots and
-        of peaks.
+        Scale on which the model sees the objective; ``auto`` takes logarithms of peaks, and the
+        logarithm of the odds of shares of shots.
     n_initial : int, default 6
         Places suggested by search before the model takes over.
     candidates : int, default 384
@@ -98,19 +94,22 @@ class BayesianPolicy:
             if count < 1:
                 raise PolicyError(f"{name} is {count}: it must be at least 1")
         if len(problem.objectives) > 1:
-            raise PolicyError("several objectives: use the class autosteer.policies:ParetoPolicy")
+            raise PolicyError("BayesianPolicy improves one objective, and there are several")
         self._problem = problem
+        self._objective = problem.objective
         self._ledger = Ledger(problem)
         self._grounds = self._ledger.grounds
         self._seed = problem.seed
         self._n_initial = n_initial
         self._candidates = candidates
         self._search = PeakSearch(len(problem.knobs), problem.seed)
-        aims = (problem.objective, *problem.diagnostics)
-        self._learners = {aim.name: Learner(aim, link) for aim in aims}
+        self._aims = (problem.objective, *problem.diagnostics)
+        self._learners = {aim.name: Learner(aim, link) for aim in self._aims}
         self._learned: dict[Aim, Learned] = {}
+        self._fence = Fence(problem.limits, "auto")
         self._asks = 0
         self._here: Float | None = None
+        self._gain = math.nan
         self._reasons: dict[str, str] = {}
 
     def suggest(self, num_points: int) -> list[dict[str, Any]]:
@@ -124,8 +123,8 @@ class BayesianPolicy:
         Returns
         -------
         list of dict
-            ``_id`` and one entry per knob; where shots are counted, also ``_shots``, how many of them
-            the point is worth, and ``_worse_than``, below which it may be left early.
+            ``_id`` and one entry per knob; where shots are counted, also ``_shots``, how many of
+            them the point is worth, and ``_worse_than``, below which it may be left early.
 
         Raises
         ------
@@ -138,7 +137,7 @@ class BayesianPolicy:
         for _ in range(num_points):
             self._asks += 1
             choice = self._choose(np.random.default_rng([self._seed, self._asks]))
-            [point] = self._ledger.suggest(choice.x[None])
+            [point] = self._ledger.suggest(choice.x[None], choice.shots)
             self._reasons[point["_id"]] = choice.why
             self._here = choice.x
             if choice.shots is not None:
@@ -170,151 +169,156 @@ class BayesianPolicy:
         """
         self._ledger.register_failures(points)
 
-    def _choose(self, rng: np.random.Generator) -> _Choice:
+    def _choose(self, rng: np.random.Generator) -> Choice:
         """Choose the next place."""
-        table = self._ledger.table(self._ledger.objective)
-        begun = len(table) >= 2 and len(table) + len(self._ledger.pending) >= self._n_initial
+        if self._fence and not self._learn_limits():
+            return self._begin_safely()
+        measured = len(self._ledger.measured)
+        begun = measured >= 2 and measured + len(self._ledger.pending) >= self._n_initial
+        if self._fence:
+            return self._improve(self._objective, rng)
         telling = self._telling
         if begun and telling:
-            aim = telling[-1]
-            choice = self._improve(aim, rng)
-            if aim == self._problem.objective or choice.gain > _GOOD_ENOUGH:
+            choice = self._improve(telling[-1], rng)
+            if telling[-1] == self._objective or choice.room > _ROOM:
                 return choice
+        if begun and telling and self._objective.min_shots > 1 and self._measured(self._objective):
+            # What is costly to measure is modelled by what is not, before it tells by itself.
+            return self._improve(self._objective, rng)
         return self._look_for_signal(rng)
+
+    def _measured(self, aim: Aim) -> bool:
+        """Tell whether there is enough to model a quantity."""
+        return len(self._ledger.table(aim.name)) >= 2
 
     @property
     def _telling(self) -> list[Aim]:
-        """Quantities that stand out from the noise, from the broadest to the objective itself.
-
-        With a diagnostic among them, the objective is worth modelling before it shows anything.
-        """
-        aims = (self._problem.objective, *self._problem.diagnostics)
-        tables = [(aim, self._ledger.table(aim.name)) for aim in aims]
+        """Quantities that stand out from the noise, from the broadest to the objective itself."""
+        tables = [(aim, self._ledger.table(aim.name)) for aim in self._aims]
         telling = [aim for aim, table in tables if len(table) >= 2 and has_signal(table, aim)]
         return telling[::-1]
 
     @property
     def _avoided(self) -> Float:
         """Places that are pending or have failed, shape (n, n_knobs)."""
-        return self._ledger.unit([*self._ledger.pending.values(), *self._ledger.failed.values()])
+        pending = [one.x for one in self._ledger.pending.values()]
+        return self._ledger.unit([*pending, *self._ledger.failed.values()])
 
-    def _look_for_signal(self, rng: np.random.Generator) -> _Choice:
+    def _noise_of_avoided(self, learned: Learned, x: Float) -> Float:
+        """Return the variance that pending places will be known with, shape (n,)."""
+        pending = [one.shots for one in self._ledger.pending.values()]
+        shots = np.array([*pending, *[None] * len(self._ledger.failed)], np.float64)
+        known = np.isfinite(shots)
+        usual = learned.noise(x, None)
+        return np.where(known, learned.noise(x, np.where(known, shots, 1.0)), usual)
+
+    def _learn_limits(self) -> bool:
+        """Learn the limited quantities; tell whether there is anything to learn from."""
+        if any(not len(self._ledger.table(limit.name)) for limit in self._problem.limits):
+            return False
+        self._fence.learn(self._ledger)
+        return True
+
+    def _begin_safely(self) -> Choice:
+        """Stay where the knobs are found, or begin in the middle, until limits are measured."""
+        x = np.full(len(self._ledger.names), 0.5) if self._here is None else self._here
+        return Choice(x, "nothing is known of the limits yet")
+
+    def _look_for_signal(self, rng: np.random.Generator) -> Choice:
         """Go where a peak would most probably be seen, if there is one."""
-        table = self._ledger.table(self._ledger.objective)
-        sem = filled_errors(table)
+        table = self._ledger.table(self._objective.name)
+        sem = filled_errors(table) if len(table) else None
         avoided = self._avoided
         deviation = np.zeros(len(table))
         precision = np.ones(len(table))
-        if sem is not None and len(table):
-            sign = 1.0 if self._problem.objective.maximize else -1.0
+        if sem is not None:
+            sign = 1.0 if self._objective.maximize else -1.0
             deviation = sign * (table.mean - np.median(table.mean)) / sem
             precision = np.median(sem) / sem
+        telling = self._telling
         x = self._search.next_place(
             np.concatenate([table.x, avoided]),
             np.concatenate([deviation, np.zeros(len(avoided))]),
             np.concatenate([precision, np.ones(len(avoided))]),
-            self._allowed,
+            self._situation.allowed,
             rng,
-            self._promise,
+            self._promise if telling else None,
         )
         shots = None
         if self._problem.rate_hz is not None:
             # As long as the way: more would be spent on nothing, less on motion.
             [travel_s] = self._grounds.travel_s(x[None], self._here)
-            shots = max(round(travel_s * self._problem.rate_hz), _FEWEST_SHOTS)
-        return _Choice(x, f"looking for a signal: {len(table)} places are measured", shots)
+            least = _FEWEST_SHOTS
+            if telling or not self._problem.diagnostics:
+                least = max(least, self._objective.min_shots)
+            shots = max(round(travel_s * self._problem.rate_hz), least)
+        return Choice(x, f"looking for a signal: {len(table)} places are measured", shots)
 
     def _promise(self, x: Float) -> Float:
-        """Return how probable it is that the closest telling diagnostic is good at places."""
-        telling = self._telling
-        if not telling:
-            return np.ones(len(x))
-        learned = self._learn(telling[-1])
-        model = learned.surrogate
-        top = float(model.mean(model.x).max())
-        good = min(learned.link.latent(_GOOD_SHARE * float(learned.natural_at(top))), top)
-        chance: Float = ndtr((model.mean(x) - good) / np.sqrt(model.variance(x)))
+        """Return how probable it is that all telling diagnostics are good at places."""
+        chance = np.ones(len(x))
+        for aim in self._telling:
+            learned = self._learn(aim)
+            model = learned.surrogate
+            top = float(model.mean(model.x).max())
+            good = min(learned.link.latent(_GOOD_SHARE * learned.natural_at(top)), top)
+            chance *= ndtr((model.mean(x) - good) / np.sqrt(model.variance(x)))
         return chance
 
-    def _allowed(self, unit: Float) -> Float:
-        return self._grounds.allowed(unit, self._here)
+    @property
+    def _situation(self) -> Situation:
+        return Situation(self._problem, self._grounds, self._fence, self._here)
 
-    def _improve(self, aim: Aim, rng: np.random.Generator) -> _Choice:
+    def _improve(self, aim: Aim, rng: np.random.Generator) -> Choice:
         """Go where a measurement raises the best posterior mean most, per second."""
         learned = self._learn(aim)
         avoided = self._avoided
-        surrogate = learned.surrogate
-        # A pending place will be known as well as places usually are.
-        usual = float(np.median(learned.noise(avoided, None))) if len(avoided) else 0.0
-        model = surrogate.awaiting(avoided, usual)
-        lengths = np.minimum(surrogate.lengths, 0.5)
-        known = surrogate.x[np.argsort(-surrogate.mean(surrogate.x), kind="stable")]
-        first = np.concatenate([
-            sobol_points(known.shape[1], self._seed + self._asks, 0, self._candidates),
-            points_around(rng, known[:5], lengths, self._candidates),
-            known[:8],
-        ])
-        first = self._allowed(first)
-        ranked = first[np.argsort(-model.mean(first), kind="stable")[:64]]
-        top = climb(model.mean, ranked, lengths / 2, rng, rounds=4, width=64)
-        choices = np.concatenate([known[:128], ranked, top[None]])
-        mean = model.mean(choices)
-
-        def gain(x: Float, shots: float | None) -> Float:
-            return knowledge_gradient(
-                mean,
-                model.covariance(x, choices),
-                model.mean(x),
-                model.variance(x),
-                learned.noise(x, shots),
-            )
-
-        def rate(x: Float) -> Float:
-            x = self._allowed(x)
-            if self._problem.rate_hz is None:
-                return gain(x, None)
-            return gain(x, 0.2 * self._problem.rate_hz) / (
-                0.2 + self._grounds.travel_s(x, self._here)
-            )
-
-        start = np.concatenate([first, self._allowed(top[None])])
-        x = climb(rate, start, lengths / 3, rng, rounds=3, width=64)
-        [x] = self._allowed(x[None])
-        shots = self._worthwhile_shots(x, gain)
-        [best_mean], [best_sd] = learned.natural(top[None])
-        [here_mean], [here_sd] = learned.natural(x[None])
-        [worth] = gain(x[None], shots)
-        worth *= learned.link.slope(float(mean.max()))
-        why = (
-            f"{aim.name}: expects {here_mean:.4g} +- {here_sd:.2g} here, {best_mean:.4g} +- "
-            f"{best_sd:.2g} at the best; worth {worth:.2g}"
-        )
-        return _Choice(x, why, shots, None, worth / max(abs(best_mean), 1e-12))
-
-    def _worthwhile_shots(self, x: Float, gain: Any) -> int | None:
-        """Return the number of shots that teaches most per second."""
-        rate_hz = self._problem.rate_hz
-        if rate_hz is None:
-            return None
-        [travel_s] = self._grounds.travel_s(x[None], self._here)
-        stays = [stay_s for stay_s in _STAYS_S if stay_s * rate_hz >= _FEWEST_SHOTS]
-        rates = [
-            float(gain(x[None], stay_s * rate_hz)[0]) / (stay_s + travel_s) for stay_s in stays
-        ]
-        return max(round(stays[int(np.argmax(rates))] * rate_hz), _FEWEST_SHOTS)
+        model = learned.surrogate
+        if len(avoided):
+            model = model.awaiting(avoided, self._noise_of_avoided(learned, avoided))
+        spread = sobol_points(len(self._ledger.names), self._seed + self._asks, 0, self._candidates)
+        improvement = Improvement(self._situation, aim, learned, model, rng, spread)
+        choice = improvement.best_choice()
+        if aim == self._objective:
+            self._gain = choice.gain
+        return choice
 
     def _learn(self, aim: Aim) -> Learned:
-        """Learn a quantity, and before it the diagnostics that it follows."""
+        """Learn a quantity; one that is costly to measure follows those that are not."""
         if aim not in self._learned:
             below: Model | None = None
-            telling = self._telling
-            for other in telling:
-                if other == aim or (NOCHAIN and aim in telling):
-                    break
-                below = self._learn(other).surrogate
-            table = self._ledger.table(aim.name)
+            for other in self._telling:
+                if other != aim and other.min_shots < aim.min_shots:
+                    below = self._learn(other).surrogate
+            table = self._ledger.table(aim.name).thinned(_MOST_POINTS)
             self._learned[aim] = self._learners[aim.name].learn(table.x, table, below)
         return self._learned[aim]
+
+    def should_stop(self) -> tuple[bool, str]:
+        """Tell whether the goal is reached, or not worth the beam.
+
+        Returns
+        -------
+        stop : bool
+            Whether the target is reached with the stated confidence, or the next measurement is
+            expected to gain less than the goal asks for.
+        reason : str
+            What to tell people.
+        """
+        goal = self._problem.goal
+        best = self.best() if goal.target is not None else {}
+        if goal.target is not None and best and self._objective in self._telling:
+            name = self._objective.name
+            sign = 1.0 if self._objective.maximize else -1.0
+            ahead = sign * (best[name] - goal.target) / max(best[f"{name}_sd"], 1e-300)
+            if ndtr(ahead) >= goal.confidence:
+                return True, f"{name} is {best[name]:.4g}: the target of {goal.target:g} is reached"
+        if goal.min_gain is not None and self._gain < goal.min_gain:
+            return (
+                True,
+                f"another measurement is worth {self._gain:.2g}: less than {goal.min_gain:g}",
+            )
+        return False, ""
 
     def best(self) -> dict[str, Any]:
         """Return the place where the posterior mean is best.
@@ -323,21 +327,23 @@ class BayesianPolicy:
         -------
         dict
             Knobs, posterior mean under the objective's name and its ``_sd``; empty before the
-            first measurement. With fewer than two points, the better of them.
+            first measurement. With fewer than two points, the better of them. With limits, the best
+            of the places that keep them.
         """
-        name = self._ledger.objective
+        name = self._objective.name
         if len(self._ledger.table(name)) < 2:
             return self._ledger.best_measured()
-        learned = self._learn(self._problem.objective)
+        learned = self._learn(self._objective)
+        if self._fence and not self._learn_limits():
+            return self._ledger.best_measured()
         model = learned.surrogate
         rng = np.random.default_rng([self._seed, 0])
-        start = np.concatenate([
-            model.x,
-            self._grounds.allowed(sobol_points(model.x.shape[1], self._seed, 0, 256), None),
-        ])
+        anywhere = replace(self._situation, here=None)
+        spread = sobol_points(model.x.shape[1], self._seed, 0, 256)
+        start = anywhere.allowed(np.concatenate([model.x, spread]))
         ranked = start[np.argsort(-model.mean(start), kind="stable")[:10]]
-        x = climb(model.mean, ranked, np.minimum(model.lengths, 0.5), rng, rounds=6, width=96)
-        [x] = self._grounds.unit(self._grounds.places(x[None]))
+        lengths = np.minimum(model.lengths, 0.5)
+        x = climb(model.mean, ranked, lengths, rng, anywhere.allowed, rounds=6, width=96)
         [place] = self._grounds.places(x[None])
         [mean], [sd] = learned.natural(x[None])
         return {**self._ledger.named(place), name: float(mean), f"{name}_sd": float(sd)}
@@ -378,7 +384,7 @@ class BayesianPolicy:
         if len(self._ledger.table(self._ledger.objective)) < 2:
             raise PolicyError("the model needs two measured points at least")
         rows = [[point[name] for name in self._ledger.names] for point in points]
-        return self._learn(self._problem.objective).natural(self._ledger.unit(rows))
+        return self._learn(self._objective).natural(self._ledger.unit(rows))
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state as JSON-able values.
@@ -392,7 +398,8 @@ class BayesianPolicy:
             "asks": self._asks,
             "here": None if self._here is None else self._here.tolist(),
             "ledger": self._ledger.checkpoint(),
-            "learners": {name: one.checkpoint() for name, one in self._learners.items()},
+            "gain": self._gain if math.isfinite(self._gain) else None,
+            "learners": {name: one.checkpoint() for name, one in self._all_learners.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -406,6 +413,11 @@ class BayesianPolicy:
         self._asks = int(state["asks"])
         self._here = None if state["here"] is None else np.array(state["here"])
         self._ledger.restore(state["ledger"])
-        for name, learner in self._learners.items():
+        self._gain = math.nan if state["gain"] is None else float(state["gain"])
+        for name, learner in self._all_learners.items():
             learner.restore(state["learners"][name])
         self._learned.clear()
+
+    @property
+    def _all_learners(self) -> dict[str, Learner]:
+        return {**self._learners, **self._fence.learners}

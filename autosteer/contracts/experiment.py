@@ -319,7 +319,7 @@ class Experiment(Section):
                 for name, knob in self.knobs.items()
             },
             objectives=tuple(
-                Aim(one.name, one.direction == "maximize", one.reduce == "fraction")
+                Aim(one.name, one.direction == "maximize", one.reduce == "fraction", one.min_shots)
                 for one in (self.objective, *self.trade_offs)
             ),
             limits=tuple(
@@ -330,7 +330,8 @@ class Experiment(Section):
             ),
             context=tuple(one.name for one in self.context),
             diagnostics=tuple(
-                Aim(one.name, fraction=one.reduce == "fraction") for one in self.diagnostics
+                Aim(one.name, fraction=one.reduce == "fraction", min_shots=one.min_shots)
+                for one in self.diagnostics
             ),
             keep_out=tuple(KeepOutBox(one.box) for one in self.envelope.keep_out),
             linear=tuple(

@@ -65,11 +65,14 @@ class Aim:
         Whether more is better.
     fraction : bool, default False
         Whether it is a share of shots, with binomial statistics.
+    min_shots : int, default 1
+        With fewer shots it is not measured at all.
     """
 
     name: str
     maximize: bool = True
     fraction: bool = False
+    min_shots: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +217,7 @@ class Problem:
     --------
     >>> problem = Problem.of({"x": (-1.0, 1.0)}, "hits", seed=3)
     >>> problem.objective
-    Aim(name='hits', maximize=True, fraction=False)
+    Aim(name='hits', maximize=True, fraction=False, min_shots=1)
     """
 
     knobs: Mapping[str, Range]

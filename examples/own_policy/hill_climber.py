@@ -61,7 +61,7 @@ if __name__ == "__main__":
     for name, options in (
         ("hill_climber:HillClimber", "{}"),
         ("autosteer.policies:RandomPolicy", "{}"),
-        ("autosteer.policies:BayesianPolicy", "{link: arcsine}"),
+        ("autosteer.policies:BayesianPolicy", "{}"),
     ):
         overrides = [f"policy.class={name}", f"policy.options={options}"]
         scores = [score(file, seed, overrides) for seed in seeds]

@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         "5",
         "--seed",
         "3",
-        policy={"class": "autosteer.policies:BayesianPolicy", "options": {"link": "arcsine"}},
+        policy={"class": "autosteer.policies:BayesianPolicy", "options": {}},
         dwell={"shots": 25, "max_s": 3},
         envelope={"interlocks": [{"name": "beam", "device": "beam", "above": 0.2}]},
     )

@@ -13,18 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosteer.contracts import (
+    Aim,
     Checkpointable,
     Explains,
+    Goal,
     KnowsBest,
+    OutcomeLimit,
     Policy,
     PolicyError,
     Predicts,
     Problem,
+    Range,
     RegistersFailures,
     Stops,
 )
 from autosteer.policies import BayesianPolicy, GridPolicy, RandomPolicy
-from autosteer.policies._links import ArcsineLink, IdentityLink, make_link
 
 torch.set_num_threads(1)
 
@@ -133,22 +136,22 @@ def regret(seed: int, asks: int, **options: Any) -> float:
 
 
 def test_the_peak_is_found_from_binomial_counts() -> None:
-    assert sorted(regret(seed, 20, link="arcsine") for seed in range(5))[3] < 0.1
+    assert sorted(regret(seed, 20) for seed in range(5))[3] < 0.1
 
 
 def test_the_bayesian_policy_says_why_and_predicts() -> None:
     policy, rng = BayesianPolicy(Problem.of(KNOBS, "hits", seed=1)), np.random.default_rng(1)
     assert isinstance(policy, Explains)
     assert isinstance(policy, Predicts)
-    assert not isinstance(policy, Stops)
+    assert isinstance(policy, Stops)
     with pytest.raises(PolicyError, match="two measured points"):
         policy.posterior([{"x": 0, "y": 0}])
     [point] = policy.suggest(1)
-    assert "opening point" in policy.explain(point["_id"])
+    assert "looking for a signal" in policy.explain(point["_id"])
     for _ in range(8):
         [point] = policy.suggest(1)
         policy.ingest([measured(point, rng)])
-    assert "log improvement" in policy.explain(point["_id"])
+    assert "a measurement is worth" in policy.explain(point["_id"])
     assert policy.explain("unknown") == ""
     mean, sd = policy.posterior([policy.best(), {"x": -1.0, "y": 10.0}])
     assert mean[0] == pytest.approx(policy.best()["hits"])
@@ -169,42 +172,125 @@ def test_an_ask_does_not_touch_the_global_random_state() -> None:
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({"n_initial": 0}, "n_initial is 0"), ({"link": "logit"}, "no link 'logit'")],
+    [({"n_initial": 0}, "n_initial is 0"), ({"candidates": 0}, "candidates is 0")],
 )
 def test_impossible_options_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(PolicyError, match=text):
         BayesianPolicy(Problem.of(KNOBS, "hits"), **options)
 
 
-def test_the_arcsine_link_makes_the_variance_of_fractions_equal() -> None:
-    rng = np.random.default_rng(0)
-    n = 80
-    for p in (0.02, 0.1, 0.4, 0.9):
-        fraction = rng.binomial(n, p, 20_000) / n
-        value, variance = ArcsineLink().forward(
-            fraction, np.full(20_000, np.nan), np.full(20_000, float(n))
-        )
-        assert variance is not None
-        if p >= 0.1:
-            assert np.var(value) == pytest.approx(variance.mean(), rel=0.08)
+def test_shares_of_shots_stay_below_one() -> None:
+    problem = Problem.of({"x": (0.0, 1.0)}, "hits", fraction=True)
+    policy = BayesianPolicy(problem)
+    for number, x in enumerate(np.linspace(0, 1, 12).tolist()):
+        n = 6
+        hit = float(0.3 < x < 0.7)
+        policy.ingest([{"_id": f"p{number}", "x": x, "hits": hit, "hits_sem": 0.1, "hits_n": n}])
+    assert 0.3 < policy.best()["x"] < 0.7
+    assert 0.5 < policy.best()["hits"] <= 1
 
 
-@given(st.floats(0.05, 1.5), st.floats(0.001, 0.3))
-@settings(max_examples=30)
-def test_the_arcsine_link_comes_back_with_mean_and_spread(mu: float, sd: float) -> None:
-    y = mu + sd * np.random.default_rng(0).standard_normal(200_000)
-    mean, spread = ArcsineLink().inverse(np.array([mu]), np.array([sd]))
-    assert mean[0] == pytest.approx(float(np.mean(np.sin(y) ** 2)), abs=0.003)
-    assert spread[0] == pytest.approx(float(np.std(np.sin(y) ** 2)), abs=0.003)
+LIMITED = Problem(
+    {"x": Range(0.0, 1.0), "y": Range(0.0, 1.0)},
+    (Aim("gain"),),
+    limits=(OutcomeLimit("dose", below=1.0, probability=0.95),),
+    seed=3,
+)
 
 
-def test_links_fill_in_what_is_not_known() -> None:
-    nan = math.nan
-    mean = np.array([0.1, 0.2, 0.3])
-    _, variance = IdentityLink().forward(mean, np.array([0.1, nan, 0.3]), np.full(3, nan))
-    assert variance is not None
-    assert variance.tolist() == pytest.approx([0.01, 0.04, 0.09])
-    assert IdentityLink().forward(mean, np.full(3, nan), np.full(3, nan))[1] is None
-    assert make_link("arcsine").forward(mean, np.full(3, nan), np.full(3, nan))[1] is None
-    with pytest.raises(PolicyError, match="for fractions"):
-        ArcsineLink().forward(np.array([1.4]), np.array([0.1]), np.array([10.0]))
+def limited(point: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Measure a gain that rises with x, and a dose that rises faster."""
+    gain = point["x"] - (point["y"] - 0.4) ** 2 + 0.02 * rng.standard_normal()
+    dose = 1.6 * point["x"] ** 1.5 + 0.02 * rng.standard_normal()
+    return {**point, "gain": gain, "gain_sem": 0.02, "dose": dose, "dose_sem": 0.02}
+
+
+def test_limits_are_kept_on_the_way_and_reached_in_the_end() -> None:
+    policy, rng = BayesianPolicy(LIMITED), np.random.default_rng(0)
+    policy.ingest([limited({"_id": "start", "x": 0.05, "y": 0.8}, rng)])
+    doses = []
+    for _ in range(30):
+        [point] = policy.suggest(1)
+        doses.append(1.6 * point["x"] ** 1.5)
+        policy.ingest([limited(point, rng)])
+    assert np.mean(np.array(doses) > 1) <= 0.1
+    # The dose is 1 at x = 0.731.
+    assert 0.62 < policy.best()["x"] < 0.74
+    assert abs(policy.best()["y"] - 0.4) < 0.15
+
+
+def test_with_limits_nothing_is_tried_before_they_are_measured() -> None:
+    policy = BayesianPolicy(LIMITED)
+    first, second = policy.suggest(2)
+    assert (first["x"], first["y"]) == (second["x"], second["y"]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("goal", "text"), [(Goal(target=0.25), "target of 0.25"), (Goal(min_gain=0.02), "worth")]
+)
+def test_the_policy_stops_at_its_goal_and_says_why(goal: Goal, text: str) -> None:
+    ranges = {name: Range(*limits) for name, limits in KNOBS.items()}
+    problem = Problem(ranges, (Aim("hits", fraction=True),), goal=goal, seed=2)
+    policy, rng = BayesianPolicy(problem), np.random.default_rng(2)
+    assert policy.should_stop() == (False, "")
+    for _ in range(40):
+        [point] = policy.suggest(1)
+        policy.ingest([measured(point, rng, 400)])
+        stop, reason = policy.should_stop()
+        if stop:
+            break
+    assert stop
+    assert text in reason
+    assert peak(policy.best()) > 0.25
+
+
+def test_several_objectives_are_for_another_policy() -> None:
+    ranges = {name: Range(*limits) for name, limits in KNOBS.items()}
+    with pytest.raises(PolicyError, match="there are several"):
+        BayesianPolicy(Problem(ranges, (Aim("hits"), Aim("background", False))))
+
+
+def test_shots_are_as_many_as_the_place_is_worth() -> None:
+    ranges = {name: Range(*limits) for name, limits in KNOBS.items()}
+    problem = Problem(ranges, (Aim("hits", fraction=True),), rate_hz=120.0, rest_s=0.05, seed=1)
+    policy, rng = BayesianPolicy(problem), np.random.default_rng(1)
+    shots = []
+    for _ in range(25):
+        [point] = policy.suggest(1)
+        shots.append(point["_shots"])
+        policy.ingest([measured(point, rng, point["_shots"])])
+    assert min(shots) >= 4
+    # The better the peak is known, the more shots it takes to learn more.
+    assert np.mean(shots[-6:]) > np.mean(shots[6:12])
+
+
+def test_a_diagnostic_leads_to_what_shows_nothing_at_first() -> None:
+    ranges = {"x": Range(0.0, 1.0), "y": Range(0.0, 1.0)}
+
+    def asks_until_seen(diagnostics: tuple[Aim, ...], seed: int) -> int:
+        problem = Problem(ranges, (Aim("hits", fraction=True),), diagnostics=diagnostics, seed=seed)
+        policy, rng = BayesianPolicy(problem), np.random.default_rng(seed)
+        center = rng.uniform(0.15, 0.85, 2)
+        for number in range(60):
+            [point] = policy.suggest(1)
+            distance = math.hypot(point["x"] - center[0], point["y"] - center[1])
+            share = 0.5 * math.exp(-0.5 * (distance / 0.03) ** 2)
+            if share > 0.25:
+                return number
+            k = int(rng.binomial(40, share))
+            light = 100 * math.exp(-0.5 * (distance / 0.2) ** 2) + rng.normal()
+            policy.ingest([
+                {
+                    **point,
+                    "hits": k / 40,
+                    "hits_sem": math.sqrt((k + 0.5) * (40.5 - k) / 42) / 41,
+                    "hits_n": 40,
+                    "light": light,
+                    "light_sem": 1.0,
+                }
+            ])
+        return 60
+
+    led = [asks_until_seen((Aim("light"),), seed) for seed in range(4)]
+    blind = [asks_until_seen((), seed) for seed in range(4)]
+    assert sum(led) < 0.6 * sum(blind)

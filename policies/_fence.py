@@ -1,0 +1,141 @@
+"""Limits on measured quantities: where a point keeps them, and what would widen that."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from autosteer.contracts import Aim, OutcomeLimit
+from autosteer.policies._knowledge import hermite_nodes
+from autosteer.policies._learner import Learned, Learner
+from autosteer.policies._ledger import Ledger
+from autosteer.policies._links import LinkName
+
+Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+# With few measurements a model trusts itself too much: its standard deviation counts this many
+# times, falling with the square root of their number.
+_DOUBT = 2.0
+
+
+class Fence:
+    """What is known about the limits of a problem.
+
+    A point is safe where every limit is kept with its stated probability, as far as the models of
+    the limited quantities can tell [1]_.
+
+    Parameters
+    ----------
+    limits : tuple of OutcomeLimit
+        The limits.
+    link : {"auto", "identity", "log"}
+        Scale on which their models see the quantities.
+
+    References
+    ----------
+    .. [1] Y. Sui et al., Proc. Mach. Learn. Res. 37, 997 (2015), arXiv:1507.04760.
+    """
+
+    def __init__(self, limits: tuple[OutcomeLimit, ...], link: LinkName) -> None:
+        self._limits = limits
+        self.learners = {
+            limit.name: Learner(Aim(limit.name, fraction=limit.fraction), link) for limit in limits
+        }
+        self._learned: list[tuple[OutcomeLimit, Learned, int]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._limits)
+
+    def learn(self, ledger: Ledger) -> None:
+        """Learn the limited quantities from what was measured.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            At least one point, at which every limited quantity is known.
+        """
+        self._learned = []
+        for limit in self._limits:
+            table = ledger.table(limit.name)
+            bounds = [bound for bound in (limit.above, limit.below) if bound is not None]
+            # Before anything varies, the way to the bound is the natural unit.
+            unit = max(abs(bound - float(table.mean[-1])) for bound in bounds)
+            learned = self.learners[limit.name].learn(table.x, table, least_unit=unit)
+            self._learned.append((limit, learned, len(table)))
+
+    def chance(self, x: Float) -> Float:
+        """Return how much more probable it is than required that the limits are kept.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (n, n_knobs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            The smallest difference of all limits; a place is safe where it is not negative.
+        """
+        least = np.full(len(x), np.inf)
+        for limit, learned, count in self._learned:
+            mean = learned.surrogate.mean(x)
+            sd = np.sqrt(learned.surrogate.variance(x)) * _doubt(count)
+            low, high = _bounds(limit, learned)
+            kept = ndtr((high - mean) / sd) - ndtr((low - mean) / sd)
+            least = np.minimum(least, kept - limit.probability)
+        return least
+
+    def widening(self, x: Float, choices: Float, gain: Float, shots: Float | None) -> Float:
+        """Return by how much a measurement is expected to raise the best that is safe.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (c, n_knobs)
+            Candidates for the measurement.
+        choices : ndarray of float64, shape (m, n_knobs)
+            Places that could become safe by it.
+        gain : ndarray of float64, shape (m,)
+            By how much each is better than the best that is safe now; negative where it is worse.
+        shots : ndarray of float64, shape (), optional
+            Shots of the measurement; None: as usual.
+
+        Returns
+        -------
+        ndarray of float64, shape (c,)
+            The expected rise, by quadrature over the outcome.
+        """
+        nodes, weights = hermite_nodes()
+        promising = gain > 0
+        if not promising.any():
+            return np.zeros(len(x))
+        choices, gain = choices[promising], gain[promising]
+        chances = np.ones((len(nodes), len(x), len(choices)), np.bool_)
+        for limit, learned, count in self._learned:
+            model = learned.surrogate
+            noise = learned.noise(x, shots)
+            shift = model.covariance(x, choices) / np.sqrt(model.variance(x) + noise)[:, None]
+            sd = np.sqrt(np.maximum(model.variance(choices) - shift**2, 1e-12)) * _doubt(count)
+            low, high = _bounds(limit, learned)
+            reach = float(ndtri(limit.probability)) * sd
+            mean = model.mean(choices)
+            for number, node in enumerate(nodes):
+                moved = mean + node * shift
+                chances[number] &= (moved + reach <= high) & (moved - reach >= low)
+        best = np.where(chances, gain, 0.0).max(axis=2)
+        rise: Float = weights @ best
+        return rise
+
+
+def _bounds(limit: OutcomeLimit, learned: Learned) -> tuple[float, float]:
+    """Return the bounds on the model's scale."""
+    low = -np.inf if limit.above is None else learned.link.latent(limit.above)
+    high = np.inf if limit.below is None else learned.link.latent(limit.below)
+    return low, high
+
+
+def _doubt(count: int) -> float:
+    return 1 + (_DOUBT - 1) / math.sqrt(count / 5 + 1)

@@ -1,0 +1,254 @@
+"""Where a measurement teaches most about the best place, per second of beam."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosteer.contracts import Aim, Problem
+from autosteer.policies._candidates import climb, points_around
+from autosteer.policies._chain import Model
+from autosteer.policies._fence import Fence
+from autosteer.policies._grounds import Grounds
+from autosteer.policies._knowledge import knowledge_gradient
+from autosteer.policies._learner import Learned
+
+Float = NDArray[np.float64]
+
+# Stays that are considered [s]; the one is taken that teaches most per second.
+_STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+_USUAL_STAY_S = 0.2
+_FEWEST_SHOTS = 4
+_WIDTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A place to go, and why.
+
+    Parameters
+    ----------
+    x : ndarray of float64, shape (n_knobs,)
+        The place, in the unit cube.
+    why : str
+        The reason, one line for people.
+    shots : int, optional
+        Shots that the place is worth; None where shots are not counted.
+    worse_than : float, optional
+        Value of the objective below which the place may be left early.
+    gain : float
+        What the measurement is expected to add to the best, in the quantity's unit.
+    room : float
+        By what share of the best some place can be hoped to be better.
+    """
+
+    x: Float
+    why: str
+    shots: int | None = None
+    worse_than: float | None = None
+    gain: float = math.nan
+    room: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where the knobs are, and where they may go.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    grounds : Grounds
+        Its places.
+    fence : Fence
+        What is known of its limits.
+    here : ndarray of float64, shape (n_knobs,), or None
+        Where the knobs are, in the unit cube; None if nobody knows or it does not matter.
+    """
+
+    problem: Problem
+    grounds: Grounds
+    fence: Fence
+    here: Float | None
+
+    def allowed(self, unit: Float) -> Float:
+        """Keep the points that may be gone to; with limits, the safest where none is safe.
+
+        Parameters
+        ----------
+        unit : ndarray of float64, shape (n, n_knobs)
+            Points in the unit cube.
+
+        Returns
+        -------
+        ndarray of float64, shape (k, n_knobs)
+            Those that are allowed, moved onto places that the knobs can be at.
+        """
+        allowed = self.grounds.allowed(unit, self.here)
+        if self.fence and len(allowed):
+            chance = self.fence.chance(allowed)
+            safe = chance >= 0
+            allowed = allowed[safe] if safe.any() else allowed[[int(np.argmax(chance))]]
+        return allowed
+
+    def travel_s(self, unit: Float) -> Float:
+        """Return how long it takes to go to points and to settle there.
+
+        Parameters
+        ----------
+        unit : ndarray of float64, shape (n, n_knobs)
+            Points in the unit cube.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Times [s].
+        """
+        return self.grounds.travel_s(unit, self.here)
+
+
+class Improvement:
+    """The search for the next measurement, on what is known at one moment.
+
+    Parameters
+    ----------
+    situation : Situation
+        Where the knobs are, and where they may go.
+    aim : Aim
+        The quantity to improve.
+    learned : Learned
+        What is known of it.
+    model : Model
+        The same, with what is pending taken as measured.
+    rng : numpy.random.Generator
+        Where chance comes from.
+    spread : ndarray of float64, shape (n, n_knobs)
+        Places all over the unit cube; as many are looked at around good ones.
+    """
+
+    def __init__(
+        self,
+        situation: Situation,
+        aim: Aim,
+        learned: Learned,
+        model: Model,
+        rng: np.random.Generator,
+        spread: Float,
+    ) -> None:
+        self._situation = situation
+        self._problem = situation.problem
+        self._aim = aim
+        self._learned = learned
+        self._model = model
+        self._rng = rng
+        self._lengths = np.minimum(learned.surrogate.lengths, 0.5)
+        known = learned.surrogate.x
+        known = known[np.argsort(-learned.surrogate.mean(known), kind="stable")]
+        around = points_around(rng, known[:5], self._lengths, len(spread))
+        everywhere = np.concatenate([spread, around, known[:8]])
+        self._start = situation.allowed(everywhere)
+        ranked = self._start[np.argsort(-model.mean(self._start), kind="stable")[:64]]
+        self._top = climb(
+            model.mean,
+            ranked,
+            self._lengths / 2,
+            rng,
+            situation.allowed,
+            rounds=4,
+            width=_WIDTH,
+        )
+        self._choices = np.concatenate([self._safe_of(known[:128]), ranked, self._top[None]])
+        self._mean = model.mean(self._choices)
+        self._beyond = self._unsafe_and_better(everywhere)
+
+    def best_choice(self) -> Choice:
+        """Return where to go.
+
+        Returns
+        -------
+        Choice
+            The place, how long to stay, and why.
+        """
+        learned, model, top = self._learned, self._model, self._top
+        start = np.concatenate([self._start, self._situation.allowed(top[None])])
+        x = climb(
+            self._rate,
+            start,
+            self._lengths / 3,
+            self._rng,
+            self._situation.allowed,
+            rounds=3,
+            width=_WIDTH,
+        )
+        shots = self._worthwhile_shots(x)
+        [best_mean], [best_sd] = learned.natural(top[None])
+        [here_mean], [here_sd] = learned.natural(x[None])
+        [gain] = self._worth(x[None], None if shots is None else np.array(shots))
+        best = float(self._mean.max())
+        gain *= learned.link.slope(best)
+        hoped = float(np.max(self._mean + np.sqrt(model.variance(self._choices))))
+        now = learned.natural_at(best)
+        worse_than = best_mean - 2 * best_sd if self._aim.maximize else best_mean + 2 * best_sd
+        return Choice(
+            x,
+            f"{self._aim.name}: expects {here_mean:.4g} +- {here_sd:.2g} here, {best_mean:.4g} "
+            f"+- {best_sd:.2g} at the best; a measurement is worth {gain:.2g}",
+            shots,
+            None if shots is None or self._aim != self._problem.objective else float(worse_than),
+            gain=float(gain),
+            room=abs(learned.natural_at(hoped) - now) / max(abs(now), 1e-12),
+        )
+
+    def _worth(self, x: Float, shots: Float | None) -> Float:
+        """Return what measurements are worth, on the model's scale, shape (n,)."""
+        model = self._model
+        gain = knowledge_gradient(
+            self._mean,
+            model.covariance(x, self._choices),
+            model.mean(x),
+            model.variance(x),
+            self._learned.noise(x, shots),
+        )
+        if self._beyond is not None:
+            gain = gain + self._situation.fence.widening(x, *self._beyond, shots)
+        return gain
+
+    def _rate(self, x: Float) -> Float:
+        """Return what measurements of usual length are worth, per second."""
+        rate_hz = self._problem.rate_hz
+        if rate_hz is None:
+            return self._worth(x, None)
+        usual = max(_USUAL_STAY_S * rate_hz, self._aim.min_shots)
+        return self._worth(x, np.array(usual)) / (usual / rate_hz + self._situation.travel_s(x))
+
+    def _worthwhile_shots(self, x: Float) -> int | None:
+        """Return the number of shots that teaches most per second."""
+        rate_hz = self._problem.rate_hz
+        if rate_hz is None:
+            return None
+        [travel_s] = self._situation.travel_s(x[None])
+        least = max(_FEWEST_SHOTS, self._aim.min_shots)
+        counts = [max(stay_s * rate_hz, least) for stay_s in _STAYS_S]
+        rates = [
+            float(self._worth(x[None], np.array(count))[0]) / (count / rate_hz + travel_s)
+            for count in counts
+        ]
+        return round(counts[int(np.argmax(rates))])
+
+    def _safe_of(self, x: Float) -> Float:
+        fence = self._situation.fence
+        return x[fence.chance(x) >= 0] if fence else x
+
+    def _unsafe_and_better(self, x: Float) -> tuple[Float, Float] | None:
+        """Return places that would be better than the best safe one, and by how much."""
+        fence = self._situation.fence
+        if not fence:
+            return None
+        x = self._situation.grounds.allowed(x, None)
+        x = x[fence.chance(x) < 0]
+        gain = self._model.mean(x) - float(self._mean.max())
+        order = np.argsort(-gain, kind="stable")[:96]
+        return x[order], gain[order]
