@@ -23,6 +23,8 @@ _STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _USUAL_STAY_S = 0.2
 _FEWEST_SHOTS = 4
 _WIDTH = 64
+# Where nothing is worth leaving for, the knobs stay this long before they ask again [s].
+_REST_S = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,15 @@ class Situation:
         What is known of its limits.
     here : ndarray of float64, shape (n_knobs,), or None
         Where the knobs are, in the unit cube; None if nobody knows or it does not matter.
+    horizon_s : float
+        How long a better place will be of use [s]; infinite to search whatever it costs.
     """
 
     problem: Problem
     grounds: Grounds
     fence: Fence
     here: Float | None
+    horizon_s: float = math.inf
 
     def allowed(self, unit: Float) -> Float:
         """Keep the points that may be gone to; with limits, the safest where none is safe.
@@ -184,6 +189,8 @@ class Improvement:
             width=_WIDTH,
         )
         shots = self._worthwhile_shots(x)
+        if shots is not None and self._is_not_worth_it(x, shots):
+            x, shots = top, round(_REST_S * (self._problem.rate_hz or 0.0))
         [best_mean], [best_sd] = learned.natural(top[None])
         [here_mean], [here_sd] = learned.natural(x[None])
         [gain] = self._worth(x[None], None if shots is None else np.array(shots))
@@ -237,6 +244,28 @@ class Improvement:
             for count in counts
         ]
         return round(counts[int(np.argmax(rates))])
+
+    def _is_not_worth_it(self, x: Float, shots: int) -> bool:
+        """Tell whether a measurement costs more of the objective than it will bring.
+
+        It brings its expected gain for as long as that is of use, and costs what the best place
+        would give during the way, and what it gives more than this place during the stay.
+        """
+        horizon_s, rate_hz = self._situation.horizon_s, self._problem.rate_hz
+        if self._aim != self._problem.objective or rate_hz is None or math.isinf(horizon_s):
+            return False
+        sign = 1.0 if self._aim.maximize else -1.0
+        natural, _ = self._learned.natural(np.concatenate([self._top[None], x[None]]))
+        best, here = sign * natural
+        elsewhere, _ = self._learned.natural(self._learned.surrogate.x)
+        usual = float(np.median(sign * elsewhere))
+        stay_s = shots / rate_hz
+        # There, and back again.
+        [travel_s] = 2 * self._situation.travel_s(x[None])
+        [gain] = self._worth(x[None], np.array(shots))
+        gain *= self._learned.link.slope(float(self._mean.max()))
+        cost = max(best - here, 0.0) * stay_s + max(best - usual, 0.0) * travel_s
+        return bool(gain * max(horizon_s - stay_s - travel_s, 0.0) < cost)
 
     def _safe_of(self, x: Float) -> Float:
         fence = self._situation.fence

@@ -62,6 +62,10 @@ class BayesianPolicy:
         Places suggested by search before the model takes over.
     candidates : int, default 384
         Places spread over the box, and as many around good ones, at which each ask looks.
+    horizon_s : float, default 60
+        How long a better place will be of use [s]: where a measurement would cost more of the
+        objective than it brings in this time, the knobs stay at the best. Infinite: search on,
+        whatever it costs.
 
     Raises
     ------
@@ -89,7 +93,10 @@ class BayesianPolicy:
         link: LinkName = "auto",
         n_initial: int = 6,
         candidates: int = 384,
+        horizon_s: float = 60.0,
     ) -> None:
+        if not horizon_s > 0:
+            raise PolicyError(f"horizon_s is {horizon_s}: it must be positive")
         for name, count in {"n_initial": n_initial, "candidates": candidates}.items():
             if count < 1:
                 raise PolicyError(f"{name} is {count}: it must be at least 1")
@@ -102,6 +109,7 @@ class BayesianPolicy:
         self._seed = problem.seed
         self._n_initial = n_initial
         self._candidates = candidates
+        self._horizon_s = horizon_s
         self._search = PeakSearch(len(problem.knobs), problem.seed)
         self._aims = (problem.objective, *problem.diagnostics)
         self._learners = {aim.name: Learner(aim, link) for aim in self._aims}
@@ -267,7 +275,7 @@ class BayesianPolicy:
 
     @property
     def _situation(self) -> Situation:
-        return Situation(self._problem, self._grounds, self._fence, self._here)
+        return Situation(self._problem, self._grounds, self._fence, self._here, self._horizon_s)
 
     def _improve(self, aim: Aim, rng: np.random.Generator) -> Choice:
         """Go where a measurement raises the best posterior mean most, per second."""
