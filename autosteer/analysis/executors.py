@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from autosteer.contracts import AnalysisError
+from autosteer.contracts import AnalysisError, WorkerDiedError
 
 Work = Callable[[Any], Any]
 
@@ -148,8 +148,8 @@ class ProcessExecutor:
 
         Raises
         ------
-        AnalysisError
-            If a process dies over an item each time.
+        WorkerDiedError
+            If a process dies over an item each time; every item before it has been given.
         """
         under_way: deque[tuple[int, Any, Future[Any]]] = deque()
         numbered = enumerate(items)
@@ -192,10 +192,7 @@ class ProcessExecutor:
                 except BrokenProcessPool:
                     self._restart()
             else:
-                raise AnalysisError(
-                    f"item {number}: the process that worked on it died {_MOST_ATTEMPTS} times; "
-                    "it may need more memory than there is: take fewer frames together"
-                )
+                raise WorkerDiedError(number, _MOST_ATTEMPTS)
             yield result
 
     def __enter__(self) -> Self:
