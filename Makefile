@@ -27,7 +27,7 @@ slow: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[epics,ray,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[epics,ray,peers,dev]"
 	touch $@
 
 clean:

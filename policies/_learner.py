@@ -74,6 +74,22 @@ class Learned:
         """
         return self.link.natural(self.surrogate.mean(x), np.sqrt(self.surrogate.variance(x)))
 
+    def natural_at(self, latent: float) -> float:
+        """Return the quantity at a value on the model's scale.
+
+        Parameters
+        ----------
+        latent : float
+            Value on the model's scale.
+
+        Returns
+        -------
+        float
+            The quantity, in its unit.
+        """
+        mean, _ = self.link.natural(np.array([latent]), np.zeros(1))
+        return float(mean[0])
+
 
 class Learner:
     """Learns a quantity again and again as its table grows.

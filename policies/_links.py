@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from scipy.special import expit
 
 from autosteer.contracts import Aim, PolicyError
@@ -302,7 +303,9 @@ class LogLink(CurvedLink):
     """The logarithm of a quantity that is not negative: a peak becomes a dome.
 
     A Gaussian peak on a flat background has no single length scale; its logarithm is a parabola,
-    which a Gaussian process continues well beyond the data.
+    which a Gaussian process continues well beyond the data. Where shots are counted, the variance of
+    a single shot is taken to grow linearly with the quantity, as it does for counts, also for those
+    in clusters: a few shots that show nothing by chance do not look certain.
 
     Parameters
     ----------
@@ -314,7 +317,10 @@ class LogLink(CurvedLink):
 
     def __init__(self, table: Table, aim: Aim) -> None:
         super().__init__(table, aim)
-        self._per_shot = _variance_per_shot(table, self._sem)
+        self._law: tuple[float, float] | None = None
+        self._shots = table.n
+        if np.isfinite(table.n).all():
+            self._law = _variance_law(table.mean, self._sem, table.n)
 
     def _value(self, latent: Float) -> Float:
         value: Float = np.maximum(np.exp(np.clip(self._sign * latent, -50, 50)), self._floor)
@@ -324,7 +330,10 @@ class LogLink(CurvedLink):
         return value
 
     def _variance(self, value: Float) -> Float:
-        return self._sem**2
+        if self._law is None:
+            return self._sem**2
+        constant, slope = self._law
+        return (constant + slope * value) / self._shots
 
     def noise(self, latent: Float, shots: float | None) -> Float:
         """Return the variance that a measurement will have.
@@ -341,11 +350,13 @@ class LogLink(CurvedLink):
         ndarray of float64, shape (n,)
             Variances.
         """
-        usual = float(np.median(self._sem)) ** 2
-        if shots is not None and self._per_shot is not None:
-            usual = self._per_shot / shots
-        noise: Float = usual / self._value(latent) ** 2
-        return noise
+        value = self._value(latent)
+        usual: Float = np.full(value.shape, float(np.median(self._sem)) ** 2)
+        if self._law is not None:
+            constant, slope = self._law
+            shots = float(np.median(self._shots)) if shots is None else shots
+            usual = (constant + slope * value) / shots
+        return usual / value**2
 
     def natural(self, mean: Float, sd: Float) -> tuple[Float, Float]:
         """Return mean and standard deviation of the quantity, those of a lognormal distribution.
@@ -479,6 +490,16 @@ def filled_errors(table: Table) -> Float | None:
         return None
     floor = _SMALLEST_RELATIVE_SEM * max(float(np.ptp(table.mean)), 1e-12)
     return np.maximum(np.where(known, table.sem, np.median(table.sem[known])), floor)
+
+
+def _variance_law(mean: Float, sem: Float, shots: Float) -> tuple[float, float]:
+    """Fit the variance of a shot as a constant and a multiple of the mean, both not negative."""
+    weight = np.sqrt(shots)
+    design = np.stack([np.ones(len(mean)), np.maximum(mean, 0.0)], axis=1)
+    (constant, slope), _ = nnls(design * weight[:, None], sem**2 * shots * weight)
+    # Something must be left where next to nothing is expected.
+    least = 1e-3 * float(np.median(sem**2 * shots))
+    return max(float(constant), least), float(slope)
 
 
 def _variance_per_shot(table: Table, sem: Float | None) -> float | None:

@@ -102,6 +102,7 @@ class PeakSearch:
         precision: Float,
         allowed: Callable[[Float], Float],
         rng: np.random.Generator,
+        promise: Callable[[Float], Float] | None = None,
     ) -> Float:
         """Return the place where a peak would most probably be seen.
 
@@ -117,6 +118,8 @@ class PeakSearch:
             Gives those of some places that may be tried.
         rng : numpy.random.Generator
             Where chance comes from.
+        promise : callable, optional
+            How probable it is, from what else is known, that a peak has its center at some places.
 
         Returns
         -------
@@ -124,6 +127,8 @@ class PeakSearch:
             The place.
         """
         weight = self._weights(tried, deviation, precision)
+        if promise is not None:
+            weight = weight * promise(self._center)
         likely = self._center[np.argsort(-weight, kind="stable")[:64]]
         spread = rng.random((_CANDIDATES, self._center.shape[1]))
         places = allowed(np.concatenate([spread, likely]))

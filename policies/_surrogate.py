@@ -30,7 +30,7 @@ _SCALE_PRIOR = (0.0, 1.0)
 # Correlation time in units of the data's span.
 _TIME_PRIOR = (0.5, 1.0)
 _DOME_LENGTH_PRIOR = (float(os.environ.get("DL", "-0.5")), 0.7)
-_DOME_SCALE_PRIOR = (float(os.environ.get("DS", "-2")), 1.5)
+_DOME_SCALE_PRIOR = (float(os.environ.get("DS", "-3")), 1.5)
 _JITTER = 1e-6
 _FIRST_FIT_STEPS = 75
 _REFIT_STEPS = 15

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from autosteer.contracts import Aim, PolicyError, Problem
 from autosteer.policies._candidates import climb, points_around, sobol_points
@@ -25,9 +26,12 @@ Float = NDArray[np.float64]
 _STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _FEWEST_SHOTS = 4
 import os
-NOCHAIN = os.environ.get('NOCHAIN')
+
+NOCHAIN = os.environ.get("NOCHAIN")
 # A diagnostic is known well enough when a measurement is worth less than this share of it.
 _GOOD_ENOUGH = 0.02
+# The objective is sought where a diagnostic is at least this share of its best.
+_GOOD_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +178,8 @@ class BayesianPolicy:
         if begun and telling:
             aim = telling[-1]
             choice = self._improve(aim, rng)
-            if aim != self._problem.objective and choice.gain < _GOOD_ENOUGH:
-                # The diagnostic is known: what it says about the objective is to be seen.
-                choice = self._improve(self._problem.objective, rng)
-            return choice
+            if aim == self._problem.objective or choice.gain > _GOOD_ENOUGH:
+                return choice
         return self._look_for_signal(rng)
 
     @property
@@ -213,6 +215,7 @@ class BayesianPolicy:
             np.concatenate([precision, np.ones(len(avoided))]),
             self._allowed,
             rng,
+            self._promise,
         )
         shots = None
         if self._problem.rate_hz is not None:
@@ -220,6 +223,18 @@ class BayesianPolicy:
             [travel_s] = self._grounds.travel_s(x[None], self._here)
             shots = max(round(travel_s * self._problem.rate_hz), _FEWEST_SHOTS)
         return _Choice(x, f"looking for a signal: {len(table)} places are measured", shots)
+
+    def _promise(self, x: Float) -> Float:
+        """Return how probable it is that the closest telling diagnostic is good at places."""
+        telling = self._telling
+        if not telling:
+            return np.ones(len(x))
+        learned = self._learn(telling[-1])
+        model = learned.surrogate
+        top = float(model.mean(model.x).max())
+        good = min(learned.link.latent(_GOOD_SHARE * float(learned.natural_at(top))), top)
+        chance: Float = ndtr((model.mean(x) - good) / np.sqrt(model.variance(x)))
+        return chance
 
     def _allowed(self, unit: Float) -> Float:
         return self._grounds.allowed(unit, self._here)

@@ -16,6 +16,7 @@ _PATHS = (
     ("source", "path"),
     ("analysis", "detector", "mask_path"),
     ("analysis", "detector", "geometry_path"),
+    ("policy", "warm_start"),
 )
 
 
@@ -129,5 +130,8 @@ def _anchor(data: dict[str, Any], folder: Path) -> None:
         node: Any = data
         for key in parents:
             node = node.get(key) if isinstance(node, dict) else None
-        if isinstance(node, dict) and isinstance(node.get(last), str):
-            node[last] = str(folder / node[last])
+        value = node.get(last) if isinstance(node, dict) else None
+        if isinstance(value, str):
+            node[last] = str(folder / value)
+        elif isinstance(value, list):
+            node[last] = [str(folder / one) if isinstance(one, str) else one for one in value]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 
 from autosteer.cli._names import resolve
+from autosteer.cli._warm_start import warm_start_points
 from autosteer.contracts import Experiment, Policy, PolicyError
 from autosteer.steering.policy_host import PolicyHost
 
 
 def make_policy(experiment: Experiment) -> Policy:
-    """Make the policy, as at the start of a run.
+    """Make the policy, as at the start of a run: it has been told what its warm start names.
 
     Parameters
     ----------
@@ -25,7 +26,8 @@ def make_policy(experiment: Experiment) -> Policy:
     Raises
     ------
     PolicyError
-        If the class does not take what every policy is given, or the options of the file.
+        If the class does not take what every policy is given, or the options of the file, or the
+        warm start cannot be read.
     """
     policy_class = resolve(experiment.policy.class_name, "autosteer.policies")
     try:
@@ -39,6 +41,8 @@ def make_policy(experiment: Experiment) -> Policy:
         raise PolicyError(
             f"policy {experiment.policy.class_name} lacks suggest(num_points) or ingest(points)"
         )
+    if experiment.policy.warm_start:
+        made.ingest(warm_start_points(experiment))
     return made
 
 

@@ -53,9 +53,6 @@ def _slices(experiment: Experiment, content: RunContent) -> tuple[Slice, ...]:
     from autosteer.contracts import AutosteerError, KnowsBest, Predicts
     from autosteer.record.figures import Slice
 
-    policy = make_policy(experiment)
-    if not (isinstance(policy, Predicts) and isinstance(policy, KnowsBest)):
-        return ()
     name = experiment.objective.name
     points = [
         {
@@ -68,6 +65,9 @@ def _slices(experiment: Experiment, content: RunContent) -> tuple[Slice, ...]:
         if name in line["estimates"]
     ]
     try:
+        policy = make_policy(experiment)
+        if not (isinstance(policy, Predicts) and isinstance(policy, KnowsBest)):
+            return ()
         policy.ingest(points)
         best = policy.best()
         slices = []

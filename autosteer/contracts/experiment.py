@@ -104,6 +104,11 @@ class PolicySection(Section):
     options: dict[str, Scalar] = Field(
         default_factory=dict, description="Further keyword arguments of the class"
     )
+    warm_start: tuple[str, ...] = Field(
+        default=(),
+        description="Run folders, and tables or dumps of other optimizers, whose points the policy "
+        "is told before it begins",
+    )
 
 
 class Dwell(Section):

@@ -3,6 +3,7 @@
 Run it:  python examples/own_policy/hill_climber.py [seeds]
 """
 
+import math
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,33 +24,32 @@ class HillClimber:
         self._sign = 1 if problem.objective.maximize else -1
         self._random = random.Random(problem.seed)
         self._step, self._count = 0.5, 0
-        self._best: dict[str, Any] = {}
+        self._told: dict[str, Mapping[str, Any]] = {}
 
     def suggest(self, num_points: int) -> list[dict[str, Any]]:
-        points = []
+        points, best = [], self.best()
         for _ in range(num_points):
             self._count += 1
             point: dict[str, Any] = {"_id": f"h{self._count}"}
             for name, knob in self._knobs.items():
-                here = self._best.get(name, (knob.low + knob.high) / 2)
+                here = best.get(name, (knob.low + knob.high) / 2)
                 step = self._random.gauss(0, self._step * (knob.high - knob.low))
                 point[name] = min(max(here + step, knob.low), knob.high)
             points.append(point)
         return points
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
+        before = self.best()
         for point in points:
-            better = (
-                not self._best
-                or self._sign * (point[self._objective] - self._best[self._objective]) > 0
-            )
-            if better:
-                self._best = dict(point)
-            else:
-                self._step = max(0.97 * self._step, 0.02)
+            # A later outcome of the same point replaces the earlier; some have no value.
+            if math.isfinite(point.get(self._objective, math.nan)):
+                self._told[point["_id"]] = point
+        if before and self.best() == before:
+            self._step = max(0.93 * self._step, 0.02)
 
     def best(self) -> dict[str, Any]:
-        return self._best
+        key = self._objective
+        return dict(max(self._told.values(), key=lambda one: self._sign * one[key], default={}))
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autosteer import score
+from autosteer.policies.conformance import assert_policy
 from tests.integration.runs import autosteer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -71,6 +74,13 @@ def test_a_policy_of_ones_own_is_scored(monkeypatch: pytest.MonkeyPatch) -> None
     assert result.moves >= 20
     assert result.end > result.start
     assert score(file, 1, overrides) == result
+
+
+def test_a_policy_of_ones_own_keeps_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES / "own_policy"))
+    made: Any = importlib.import_module("hill_climber").HillClimber
+    # A climber of hills knows nothing of steps.
+    assert_policy(made, without=["places of stepped knobs"])
 
 
 def test_pulse_pairs_are_found_on_the_virtual_clock() -> None:
