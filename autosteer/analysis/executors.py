@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 import pickle
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -210,10 +212,19 @@ class ProcessExecutor:
 def _begin(make: bytes) -> None:
     """Prepare a process for its work; what goes wrong is told by the first item."""
     global _work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _work = pickle.loads(make)()
     except Exception as error:
         _work = partial(_fail, error)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it does, even if that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _fail(error: Exception, item: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 from autosteer.analysis.executors import Executor
 from autosteer.bench.courses import Course
@@ -67,20 +69,20 @@ Result = Course | Unfinished
 
 
 class Campaign:
-    """Trials with a cache of their courses.
+    """Trials, with a cache of what has become of them.
 
     Parameters
     ----------
     folder : Path
-        Where courses are kept; made if it is not there.
+        Where it is kept; made if it is not there.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def kept(self, cell: Cell) -> Course | None:
-        """Return the course of a trial that was run before.
+    def kept(self, cell: Cell) -> Result | None:
+        """Return what became of a trial before.
 
         Parameters
         ----------
@@ -89,16 +91,27 @@ class Campaign:
 
         Returns
         -------
-        Course or None
-            The course; None if it is not there, or cannot be read.
+        Course, Unfinished or None
+            Its course, or that the policy is not for the scenario; None if there is neither, or
+            it cannot be read.
         """
-        try:
-            return Course.load(self._path(cell))
-        except (OSError, ValueError, KeyError, EOFError):
-            return None
+        path = self._path(cell)
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return Course.load(path)
+        with contextlib.suppress(OSError, ValueError):
+            return Unfinished("unfit", path.with_suffix(".txt").read_text(encoding="utf-8"))
+        return None
+
+    def _keep(self, cell: Cell, result: Result) -> None:
+        """Keep what would be the same the next time."""
+        path = self._path(cell)
+        if isinstance(result, Course):
+            result.save(path)
+        elif result.kind == "unfit":
+            path.with_suffix(".txt").write_text(result.message, encoding="utf-8")
 
     def run(self, cells: Sequence[Cell], executor: Executor) -> Iterator[tuple[Cell, Result]]:
-        """Run trials, and keep their courses.
+        """Run trials, and keep what becomes of them; what has failed is tried again next time.
 
         Parameters
         ----------
@@ -112,7 +125,7 @@ class Campaign:
         cell : Cell
             A trial that has ended.
         result : Course or Unfinished
-            What has become of it. Where a worker dies over a trial that has failed, too.
+            What has become of it; a trial over which workers die has failed, too.
         """
         open_cells = dict(enumerate(cells))
         while open_cells:
@@ -121,8 +134,7 @@ class Campaign:
             try:
                 for result in executor.map([open_cells[number] for number in numbers]):
                     cell = open_cells.pop(numbers[next(done)])
-                    if isinstance(result, Course):
-                        result.save(self._path(cell))
+                    self._keep(cell, result)
                     yield cell, result
             except WorkerDiedError as error:
                 cell = open_cells.pop(numbers[error.number])

@@ -100,6 +100,7 @@ class Course:
         Course
             The course.
         """
-        with np.load(path) as arrays:
+        # NumPy leaves a file open that it cannot read.
+        with path.open("rb") as file, np.load(file) as arrays:
             values = {one.name: arrays[one.name] for one in fields(cls)}
         return cls(**{name: one if one.ndim else one.item() for name, one in values.items()})

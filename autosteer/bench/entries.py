@@ -17,7 +17,7 @@ OWN: Mapping[str, str] = {
 
 _GROUP = "autosteer.policies"
 # A comma separates only where an override follows: values may hold commas.
-_SEPARATOR = re.compile(r",(?=[\w.-]+=)")
+_SEPARATOR = re.compile(r",\s*(?=[\w.-]+=)")
 
 
 def known_policies() -> dict[str, str]:

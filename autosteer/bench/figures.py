@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autosteer.bench.courses import Course
 from autosteer.bench.metrics import AXES, band, lost_beam_s, on_grid, regret_of_recommended
+
+Float = NDArray[np.float64]
 
 _LABELS = {
     "beam_s": "beam time [s]",
@@ -46,22 +49,14 @@ def draw_scenario(path: Path, title: str, courses: Mapping[str, Sequence[Course]
     canvas = Figure(figsize=(_WIDTH * len(axes), 2 * _HEIGHT), layout="constrained")
     canvas.suptitle(title)
     panels = canvas.subplots(2, len(axes), sharex="col", sharey="row", squeeze=False)
-    for column, axis in enumerate(axes):
-        last = max(float(getattr(run, axis)[-1]) for run in everything)
-        grid = np.linspace(0, max(last, 1e-9), _POINTS)
-        for policy, runs in drawn.items():
+    for policy, runs in drawn.items():
+        simple = [np.maximum(regret_of_recommended(run), _SMALLEST_REGRET) for run in runs]
+        cumulative = [lost_beam_s(run) for run in runs]
+        for column, axis in enumerate(axes):
             costs = [getattr(run, axis) for run in runs]
-            simple = [np.maximum(regret_of_recommended(run), _SMALLEST_REGRET) for run in runs]
-            for panel, lines in zip(
-                panels[:, column], (simple, [lost_beam_s(run) for run in runs]), strict=True
-            ):
-                _draw(
-                    panel,
-                    grid,
-                    [on_grid(*one, grid) for one in zip(costs, lines, strict=True)],
-                    policy,
-                )
-        panels[1, column].set_xlabel(_LABELS[axis])
+            _draw(panels[0, column], costs, simple, policy)
+            _draw(panels[1, column], costs, cumulative, policy)
+            panels[1, column].set_xlabel(_LABELS[axis])
     panels[0, 0].set(ylabel="simple regret", yscale="log")
     panels[1, 0].set_ylabel("cumulative regret [s of beam]")
     panels[0, -1].legend(frameon=False)
@@ -71,7 +66,11 @@ def draw_scenario(path: Path, title: str, courses: Mapping[str, Sequence[Course]
     canvas.savefig(path, dpi=110)
 
 
-def _draw(panel: Any, grid: Any, lines: Sequence[Any], label: str) -> None:
-    median, low, high = band(lines)
+def _draw(panel: Any, costs: Sequence[Float], values: Sequence[Float], label: str) -> None:
+    """Draw one line with its band, as far as any of its runs went."""
+    grid = np.linspace(0, max(cost[-1] for cost in costs), _POINTS)
+    median, low, high = band([
+        on_grid(cost, value, grid) for cost, value in zip(costs, values, strict=True)
+    ])
     [line] = panel.plot(grid, median, label=label)
     panel.fill_between(grid, low, high, color=line.get_color(), alpha=0.2, linewidth=0)

@@ -40,19 +40,20 @@ def _runs(one: Summary) -> str:
     return str(one.runs) if one.runs == one.wanted else f"{one.runs} of {one.wanted}"
 
 
-def _number(value: float) -> str:
+def _number(value: float, digits: int = 3) -> str:
     if math.isnan(value):
         return ""
     if math.isinf(value):
         return "never"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
 
 
 def _spread(spread: Spread) -> str:
     if math.isnan(spread.median):
         return ""
-    median, low, high = (_number(value) for value in (spread.median, spread.low, spread.high))
-    return median if low == high else f"{median} ({low} to {high})"
+    if spread.low == spread.high:
+        return _number(spread.median)
+    return f"{_number(spread.median)} ({_number(spread.low, 2)} to {_number(spread.high, 2)})"
 
 
 def _proportion(proportion: Proportion | None) -> str:
@@ -104,11 +105,15 @@ def notes_of(summaries: Sequence[Summary]) -> Iterator[str]:
     """
     for one in summaries:
         if one.unfit:
-            yield f"{one.policy}: not for this scenario: {one.unfit}"
+            yield f"{one.policy} is not for this scenario: {_line(one.unfit)}"
         for failure in one.failures:
-            yield f"{one.policy}, {failure} (failed)"
+            yield f"{one.policy} failed, {_line(failure)}"
         for ending in one.endings:
-            yield f"{one.policy}, {ending} (ended early)"
+            yield f"{one.policy} ended early, {_line(ending)}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def markdown_of(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

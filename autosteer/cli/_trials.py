@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from autosteer.analysis.executors import Work
 from autosteer.bench import Cell, PolicyEntry, Unfinished, run_trial
-from autosteer.bench._fingerprint import fingerprint
 from autosteer.bench.campaign import Result
+from autosteer.bench.fingerprint import fingerprint
 from autosteer.cli._experiment import import_plugins, read_experiment
 from autosteer.cli._names import package_of
 from autosteer.cli._policies import make_policy, pin_threads
@@ -97,8 +97,8 @@ def _result(begin_before_s: float, cell: Cell) -> Result:
         try:
             policy = make_policy(experiment)
         except PolicyError as error:
-            # A wrong option is a mistake; what a policy says of the problem is not.
-            mistaken = isinstance(error.__cause__, TypeError)
+            # A wrong option or warm start is a mistake; what a policy says of the problem is not.
+            mistaken = isinstance(error.__cause__, TypeError) or experiment.policy.warm_start
             return Unfinished("failed" if mistaken else "unfit", str(error))
         return run_trial(experiment, beamline, policy)
     except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,8 +65,8 @@ def bench_policies(
         Path | None, typer.Option(help="Folder of finished trials; default: in the user's caches.")
     ] = None,
     budget_s: Annotated[
-        float, typer.Option(min=0, help="No trial is begun after this many seconds.")
-    ] = math.inf,
+        float | None, typer.Option(min=0, help="No trial is begun after this many seconds.")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the summaries as JSON.")
     ] = None,
@@ -85,6 +86,7 @@ def bench_policies(
     """
     # Before NumPy is loaded, here and in the processes to come: trials are many, cores are few.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    begin_before_s = math.inf if budget_s is None else time.time() + budget_s
     with clear_errors():
         from autosteer.bench.campaign import Campaign, default_folder
         from autosteer.bench.entries import OWN, PolicyEntry
@@ -112,7 +114,7 @@ def bench_policies(
         interrupted = False
         try:
             if left:
-                with _executor(executor, processes, ray_address, budget_s) as workers:
+                with _executor(executor, processes, ray_address, begin_before_s) as workers:
                     _run(campaign, left, workers, results, n_kept=len(cells) - len(left))
         except KeyboardInterrupt:
             interrupted = True
@@ -160,17 +162,16 @@ def _print_listing() -> None:
 
 
 def _executor(
-    where: Where, processes: int | None, ray_address: str | None, budget_s: float
+    where: Where, processes: int | None, ray_address: str | None, begin_before_s: float
 ) -> Executor:
     """Choose where trials are run."""
-    import time
     from functools import partial
 
     from autosteer.analysis.executors import InProcessExecutor, ProcessExecutor
     from autosteer.analysis.ray_executor import RayExecutor
     from autosteer.cli._trials import prepare
 
-    make = partial(prepare, time.time() + budget_s)
+    make = partial(prepare, begin_before_s)
     most = processes or os.cpu_count() or 1
     if where is Where.ray:
         return RayExecutor(make, most, address=ray_address)
@@ -186,14 +187,20 @@ def _run(
     from autosteer.bench import Course
     from autosteer.cli._progress import progress_of
 
+    late = 0
     with progress_of(len(cells), n_kept) as advance:
         for cell, result in campaign.run(cells, workers):
             results[cell.scenario, cell.policy][cell.seed] = result
             if isinstance(result, Course):
                 what = f"{result.wall_s:.1f} s"
+            elif result.kind == "late":
+                late += 1
+                continue
             else:
-                what = f"{result.kind}{': ' if result.message else ''}{result.message}"
+                what = f"{result.kind}: {result.message}"
             advance(f"{cell.scenario}, {cell.policy}, seed {cell.seed}: {what}")
+    if late:
+        print_error(f"{late} trials were not begun in time: the same command goes on from here")
 
 
 def _report(
@@ -212,15 +219,20 @@ def _report(
     from autosteer.bench.tables import json_of, markdown_of, notes_of, rows_of
 
     console = wide_console()
-    documents, pages = [], [_provenance()]
+    made = _provenance()
+    documents = []
+    pages = [
+        f"```console\n{made['command']}\n```\n\nprinted this on {made['date']} ({made['state']})."
+    ]
     for one in chosen:
         here = {policy: seeds for (name, policy), seeds in results.items() if name == one.name}
         summaries = [summarize(policy, seeds, level) for policy, seeds in here.items()]
         headings, rows = rows_of(summaries, level)
         notes = list(notes_of(summaries))
-        table = Table(
-            *map(escape, headings), title=f"{one.name}: {one.title}", title_justify="left"
-        )
+        title = escape(f"{one.name}: {one.title}")
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for heading in headings:
+            table.add_column(escape(heading), overflow="fold", no_wrap=heading != "policy")
         for row in rows:
             table.add_row(*map(escape, row))
         console.print(table)
@@ -238,24 +250,26 @@ def _report(
     if json_file is not None:
         import json
 
-        json_file.write_text(json.dumps({"level": level, "scenarios": documents}, indent=1) + "\n")
+        document = {**made, "level": level, "scenarios": documents}
+        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if markdown is not None:
         markdown.write_text("\n\n".join(pages) + "\n", encoding="utf-8")
 
 
-def _provenance() -> str:
+def _provenance() -> dict[str, str]:
     """Say when and how tables were made."""
     import shlex
     import sys
     from datetime import UTC, datetime
 
     from autosteer import __version__
-    from autosteer.bench._fingerprint import fingerprint
+    from autosteer.bench.fingerprint import fingerprint
 
-    command = shlex.join(["autosteer", *sys.argv[1:]])
-    today = datetime.now(UTC).date()
-    state = f"autosteer {__version__}, code {fingerprint()}"
-    return f"```console\n{command}\n```\n\nprinted this on {today} ({state})."
+    return {
+        "command": shlex.join(["autosteer", *sys.argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "state": f"autosteer {__version__}, code {fingerprint()}",
+    }
 
 
 def _draw(folder: Path, one: Scenario, results: Mapping[str, Mapping[int, Result | None]]) -> None:

@@ -15,13 +15,8 @@ from autosteer.service.versions import versions
 _TAKE_PART = (
     *("contracts", "physics", "stream", "steering", "policies", "sims"),
     *("bench/courses.py", "bench/trials.py"),
-    *(
-        "cli/_experiment.py",
-        "cli/_names.py",
-        "cli/_policies.py",
-        "cli/_trials.py",
-        "cli/_worlds.py",
-    ),
+    *("cli/_experiment.py", "cli/_names.py", "cli/_policies.py", "cli/_trials.py"),
+    *("cli/_warm_start.py", "cli/_worlds.py"),
 )
 _SUFFIXES = {".py", ".yaml", ".json", ".safetensors"}
 
