@@ -122,7 +122,7 @@ def real_cells(policy: str, scenario: str, seeds: Sequence[int] = (1,)) -> list[
     return cells_of(scenarios()[scenario], PolicyEntry.parse(policy), seeds, SHORT)
 
 
-def in_processes(make: Callable[[], Any]) -> Executor:
+def in_processes(make: Callable[..., Any]) -> Executor:
     return ProcessExecutor(partial(make, alone=True), 2)
 
 
