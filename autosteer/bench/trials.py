@@ -24,6 +24,7 @@ def run_trial(
     beamline: VirtualBeamline,
     policy: Policy,
     times: VirtualTimes = TIMES,
+    at_least_s: float = 0.0,
 ) -> Course:
     """Run a policy, and write down the course of it.
 
@@ -37,6 +38,8 @@ def run_trial(
         The policy, made for this run; it sees nothing of the truth.
     times : VirtualTimes, optional
         How long things take on the virtual clock.
+    at_least_s : float, default 0
+        Where the run ends earlier, its course goes on for so long, with the knobs at rest [s].
 
     Returns
     -------
@@ -48,6 +51,10 @@ def run_trial(
     run = VirtualRun(experiment, beamline, policy, times)
     course = _Log(experiment, run, beamline, names_best=isinstance(policy, KnowsBest))
     finish = run.run(course.note)
+    step_ns = round(times.step_s * 1e9)
+    end_ns = course.start_ns + round(at_least_s * 1e9)
+    for now_ns in range(run.now_ns + step_ns, end_ns + 1, step_ns):
+        course.note(now_ns)
     return course.finished(time.monotonic() - begin_s, ok=finish.ok, reason=finish.reason)
 
 
@@ -68,7 +75,7 @@ class _Log:
         self._problem = experiment.problem
         flow = experiment.sample.flow_ul_per_min
         self._ul_per_s = np.nan if flow is None else flow / 60
-        self._start_ns = self._now_ns = run.now_ns
+        self.start_ns = self._now_ns = run.now_ns
         self._asks = 0
         # beam_s, shots, moves, shares at the recommended and the actual place, violated
         self._moments: list[tuple[float, int, int, float, float, bool]] = []
@@ -94,7 +101,7 @@ class _Log:
             self._asks = controller.policy.asking.request
         shots = controller.observer.shots
         self._moments.append((
-            (now_ns - self._start_ns) / 1e9,
+            (now_ns - self.start_ns) / 1e9,
             shots.folded + shots.tagged,
             controller.moves,
             self._share_recommended(now_ns, here),

@@ -100,6 +100,8 @@ def _result(begin_before_s: float, cell: Cell) -> Result:
             # A wrong option or warm start is a mistake; what a policy says of the problem is not.
             mistaken = isinstance(error.__cause__, TypeError) or experiment.policy.warm_start
             return Unfinished("failed" if mistaken else "unfit", str(error))
-        return run_trial(experiment, beamline, policy)
+        # Who stops early has not escaped what drifts.
+        lasts_s = experiment.stop.duration_s or 0.0
+        return run_trial(experiment, beamline, policy, at_least_s=lasts_s)
     except Exception as error:
         return Unfinished("failed", f"{type(error).__name__}: {error}")

@@ -12,7 +12,7 @@ from autosteer.bench import Course, run_trial
 from autosteer.cli._experiment import read_experiment
 from autosteer.cli._worlds import world_of_experiment
 from autosteer.contracts import Experiment, Policy
-from autosteer.policies import RandomPolicy
+from autosteer.policies import GridPolicy, RandomPolicy
 from autosteer.sims.scenarios import scenarios
 from autosteer.sims.virtual import VirtualBeamline
 from tests.bench.courses import same
@@ -54,6 +54,22 @@ def test_costs_rise_and_end_where_the_run_ends() -> None:
     # One more ask than moves at least: that for the best place, at the end.
     assert made.asks >= made.moves[-1]
     assert np.isnan(trial("branin", RandomPolicy)[0].sample_ul).all()
+
+
+def test_a_run_that_ends_early_is_followed_to_its_time() -> None:
+    experiment, beamline = read("jet_wander", "stop.duration_s=60")
+    policy = GridPolicy(experiment.problem, points_per_knob=2)
+    made = run_trial(experiment, beamline, policy, at_least_s=60)
+    assert "grid" in made.reason
+    assert made.beam_s[-1] == pytest.approx(60)
+    assert np.diff(made.beam_s) == pytest.approx(0.1)
+    rest = len(made.beam_s) - 200
+    # Nothing moves any more, but for the jet.
+    assert len(set(made.shots[rest:])) == len(set(made.moves[rest:])) == 1
+    assert len(set(made.share_actual[rest:])) > 100
+    place = beamline.visited[-1][1]
+    expected = beamline.standing(1_700_000_000_000_000_000 + 60_000_000_000, place).share
+    assert made.share_actual[-1] == pytest.approx(expected)
 
 
 def test_limits_are_judged_at_each_place_that_is_visited() -> None:
