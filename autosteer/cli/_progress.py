@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator
 from autosteer.cli._output import print_error
 
 _REFRESH_S = 0.2
+# Steps may take minutes: the time left follows from all that were done lately.
+_REMEMBERED_S = 1800.0
 
 
 @contextlib.contextmanager
@@ -89,6 +91,6 @@ def progress_of(n_steps: int, n_before: int = 0) -> Generator[Callable[[str], No
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, speed_estimate_period=_REMEMBERED_S) as progress:
         task = progress.add_task("", total=n_before + n_steps, completed=n_before)
         yield lambda what: progress.update(task, advance=1, description=what)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     """What became of each seed, by scenario and policy; None while nothing has."""
 
 _INTERRUPTED = 130
+_NAME_WIDTH = 24
 
 
 class Where(StrEnum):
@@ -232,7 +233,10 @@ def _report(
         title = escape(f"{one.name}: {one.title}")
         table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
         for heading in headings:
-            table.add_column(escape(heading), overflow="fold", no_wrap=heading != "policy")
+            # A narrow terminal breaks cells rather than leave columns out.
+            keep = heading != "policy" and not console.is_terminal
+            width = min(max(map(len, here)), _NAME_WIDTH) if heading == "policy" else 4
+            table.add_column(escape(heading), overflow="fold", no_wrap=keep, min_width=width)
         for row in rows:
             table.add_row(*map(escape, row))
         console.print(table)
