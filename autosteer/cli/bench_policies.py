@@ -230,8 +230,7 @@ def _report(
         summaries = [summarize(policy, seeds, level) for policy, seeds in here.items()]
         headings, rows = rows_of(summaries, level)
         notes = list(notes_of(summaries))
-        title = escape(f"{one.name}: {one.title}")
-        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in headings:
             # A narrow terminal breaks cells rather than leave columns out.
             keep = heading != "policy" and not console.is_terminal
@@ -239,9 +238,9 @@ def _report(
             table.add_column(escape(heading), overflow="fold", no_wrap=keep, min_width=width)
         for row in rows:
             table.add_row(*map(escape, row))
+        print_line(f"{one.name}: {one.title}")
         console.print(table)
-        for note in notes:
-            print_line(note)
+        print_line("".join(f"{note}\n" for note in notes))
         pages.append(f"### {one.name}\n\n{one.title}\n\n{markdown_of(headings, rows)}")
         pages += [f"*{note}*" for note in notes]
         documents.append({
