@@ -90,13 +90,13 @@ def test_other_packages_count_in_the_fingerprint(
     made = set()
     for name, text in {"first": "a = 1", "second": "a = 1", "third": "a = 2"}.items():
         # The same package in three states, each in a folder of its own.
-        package = tmp_path / name / "elsewhere"
+        package = tmp_path / name / "somewhere"
         package.mkdir(parents=True)
         (package / "__init__.py").write_text(text)
         monkeypatch.setattr("autosteer.bench.fingerprint._of_package", _uncached())
         with monkeypatch.context() as inside:
             inside.syspath_prepend(str(package.parent))
-            made.add(fingerprint(["elsewhere"]))
+            made.add(fingerprint(["somewhere"]))
     assert len(made) == 2
     assert fingerprint() not in made
 

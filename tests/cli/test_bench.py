@@ -108,9 +108,9 @@ def test_everything_is_listed() -> None:
     assert "autosteer.policies:GridPolicy" in done.stdout
 
 
-def _install_elsewhere(folder: Path) -> None:
+def _install_faraway(folder: Path) -> None:
     """Put a package with a scenario and a policy into a folder, as pip would."""
-    package = folder / "elsewhere"
+    package = folder / "faraway"
     package.mkdir()
     (package / "__init__.py").write_text("")
     text = scenarios()["branin"].file.read_text().replace("name: branin", "name: valley", 1)
@@ -123,25 +123,25 @@ def _install_elsewhere(folder: Path) -> None:
         "class Wanderer(RandomPolicy):\n"
         "    pass\n"
     )
-    record = folder / "elsewhere-1.0.dist-info"
+    record = folder / "faraway-1.0.dist-info"
     record.mkdir()
-    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: faraway\nVersion: 1.0\n")
     (record / "entry_points.txt").write_text(
-        "[autosteer.scenarios]\nvalley = elsewhere.ours:VALLEY\n\n"
-        "[autosteer.policies]\nwanderer = elsewhere.ours:Wanderer\n"
+        "[autosteer.scenarios]\nvalley = faraway.ours:VALLEY\n\n"
+        "[autosteer.policies]\nwanderer = faraway.ours:Wanderer\n"
     )
 
 
 def test_another_package_adds_a_scenario_and_a_policy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("elsewhere", "elsewhere.ours"):
+    for name in ("faraway", "faraway.ours"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    _install_elsewhere(tmp_path)
+    _install_faraway(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     listed = cli.invoke(app, ["bench", "policies", "--list"]).stdout
     assert "valley" in listed
-    assert "elsewhere.ours:Wanderer" in listed
+    assert "faraway.ours:Wanderer" in listed
     files = ["--json", str(tmp_path / "made.json")]
     chosen = ["--policy", "wanderer", "--policy", "random", "--seeds", "1"]
     done = bench(
