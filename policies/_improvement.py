@@ -246,11 +246,9 @@ class Improvement:
         return round(counts[int(np.argmax(rates))])
 
     def _is_not_worth_it(self, x: Float, shots: int) -> bool:
-        """Tell whether a measurement costs more of the objective than it will bring.
-
-        It brings its expected gain for as long as that is of use, and costs what the best place
-        would give during the way, and what it gives more than this place during the stay.
-        """
+        """Tell whether a measurement costs more of the objective than it will bring."""
+        # It brings its expected gain for as long as that is of use, and costs what the best place
+        # would give during the way, and what it gives more than this place during the stay.
         horizon_s, rate_hz = self._situation.horizon_s, self._problem.rate_hz
         if self._aim != self._problem.objective or rate_hz is None or math.isinf(horizon_s):
             return False

@@ -70,6 +70,8 @@ class VirtualBeamline:
         self._failed_moves = ioc.failed_moves
         self._luck = PulseDraws(experiment.seed, "moves")
         self._moves = 0
+        self.visited: list[tuple[int, Mapping[str, float]]] = []
+        """When the knobs arrive where they are sent [ns UTC], and where, in order."""
         self._travels = {
             name: Travel(motor.start, motor.start, 0.0, motor.velocity)
             for name, motor in self._motors.items()
@@ -143,7 +145,9 @@ class VirtualBeamline:
             travel = Travel(here, target, now_s, self._motors[name].velocity)
             self._travels[name] = travel
             arrival_s = max(arrival_s, travel.t_end_s)
-        return now_ns + round((arrival_s - now_s) * 1e9)
+        arrival_ns = now_ns + round((arrival_s - now_s) * 1e9)
+        self.visited.append((arrival_ns, dict(knobs)))
+        return arrival_ns
 
     def _seconds(self, t_ns: int) -> float:
         """Return the time since the start [s]."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 import pickle
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from autosteer.contracts import AnalysisError
+from autosteer.contracts import AnalysisError, WorkerDiedError
 
 Work = Callable[[Any], Any]
 
@@ -148,8 +150,8 @@ class ProcessExecutor:
 
         Raises
         ------
-        AnalysisError
-            If a process dies over an item each time.
+        WorkerDiedError
+            If a process dies over an item each time; every item before it has been given.
         """
         under_way: deque[tuple[int, Any, Future[Any]]] = deque()
         numbered = enumerate(items)
@@ -192,10 +194,7 @@ class ProcessExecutor:
                 except BrokenProcessPool:
                     self._restart()
             else:
-                raise AnalysisError(
-                    f"item {number}: the process that worked on it died {_MOST_ATTEMPTS} times; "
-                    "it may need more memory than there is: take fewer frames together"
-                )
+                raise WorkerDiedError(number, _MOST_ATTEMPTS)
             yield result
 
     def __enter__(self) -> Self:
@@ -213,10 +212,19 @@ class ProcessExecutor:
 def _begin(make: bytes) -> None:
     """Prepare a process for its work; what goes wrong is told by the first item."""
     global _work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _work = pickle.loads(make)()
     except Exception as error:
         _work = partial(_fail, error)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it does, even if that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _fail(error: Exception, item: Any) -> Any:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from autosteer.analysis.executors import Work
-from autosteer.contracts import AnalysisError
+from autosteer.contracts import AnalysisError, WorkerDiedError
 
 _MOST_ATTEMPTS = 3
 
@@ -91,13 +91,25 @@ class RayExecutor:
 
         Raises
         ------
-        AnalysisError
+        WorkerDiedError
             If an actor dies over an item each time.
         """
+        busy: dict[Any, tuple[Any, int, Any, int]] = {}
+        try:
+            yield from self._share(items, busy)
+        finally:
+            # What is still under way is given up, and so are those who work on it.
+            for actor, *_ in busy.values():
+                self._ray.kill(actor)
+                self._n_actors -= 1
+
+    def _share(
+        self, items: Iterable[Any], busy: dict[Any, tuple[Any, int, Any, int]]
+    ) -> Iterator[Any]:
+        """Share items between actors; `busy` says who works on what, and for which time."""
         ray = self._ray
         numbered = enumerate(items)
         waiting: deque[tuple[int, Any, int]] = deque()
-        busy: dict[Any, tuple[Any, int, Any, int]] = {}
         done: dict[int, Any] = {}
         next_out = 0
         exhausted = False
@@ -124,10 +136,7 @@ class RayExecutor:
             except ray.exceptions.RayActorError as error:
                 self._n_actors -= 1
                 if attempt == _MOST_ATTEMPTS:
-                    raise AnalysisError(
-                        f"item {number}: the actor that worked on it died {attempt} times; it may "
-                        "need more memory than there is: take fewer frames together"
-                    ) from error
+                    raise WorkerDiedError(number, attempt) from error
                 waiting.appendleft((number, item, attempt + 1))
             while next_out in done:
                 yield done.pop(next_out)

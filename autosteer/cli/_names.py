@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -47,3 +48,29 @@ def resolve(name: str, group: str) -> Any:
         raise NameResolutionError(f"'{name}' cannot be imported: {error}") from error
     except AttributeError:
         raise NameResolutionError(f"'{name}': '{module_name}' has no '{attribute}'") from None
+
+
+def package_of(name: str, group: str) -> str:
+    """Tell which top-level package a name leads to.
+
+    Parameters
+    ----------
+    name : str
+        ``package.module:Name``, or the name of an entry point.
+    group : str
+        Group of the entry points.
+
+    Returns
+    -------
+    str
+        The package.
+
+    Raises
+    ------
+    NameResolutionError
+        If the name leads nowhere.
+    """
+    resolve(name, group)
+    if ":" not in name:
+        [name] = {point.value for point in entry_points(group=group, name=name)}
+    return re.split(r"[.:]", name, maxsplit=1)[0]

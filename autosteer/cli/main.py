@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from autosteer.cli import calibrate, config, train
+from autosteer.cli import bench, calibrate, config, train
 from autosteer.cli.characterize import characterize
 from autosteer.cli.doctor import doctor
 from autosteer.cli.find_cell import find_cell
@@ -62,6 +62,7 @@ def options(
 for command in (run, replay, report, doctor):
     app.command(rich_help_panel="Experiments")(command)
 app.add_typer(config.app, name="config", rich_help_panel="Experiments")
+app.add_typer(bench.app, name="bench", rich_help_panel="Experiments")
 for analysis in (find_spots, make_mask, index, find_cell, characterize):
     app.command(rich_help_panel="Analysis")(analysis)
 app.add_typer(calibrate.app, name="calibrate", rich_help_panel="Analysis")

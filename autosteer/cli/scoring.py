@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from autosteer.bench import run_trial
 from autosteer.cli._experiment import read_experiment
 from autosteer.cli._policies import make_policy, pin_threads
 from autosteer.cli._worlds import world_of_experiment
 from autosteer.sims.virtual import VirtualBeamline
-from autosteer.steering.virtual import VirtualRun
+from autosteer.steering.virtual import VirtualTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,14 @@ def score(file: Path | str, seed: int, overrides: Sequence[str] = ()) -> Score:
     pin_threads()
     experiment, _ = read_experiment(Path(file), [*overrides, f"seed={seed}"])
     beamline = VirtualBeamline(experiment, world_of_experiment(experiment, seed))
-    run = VirtualRun(experiment, beamline, make_policy(experiment))
-    begin_ns = run.now_ns
-    course = [beamline.standing(begin_ns)]
-    run.run(lambda now_ns: course.append(beamline.standing(now_ns)))
+    course = run_trial(experiment, beamline, make_policy(experiment), VirtualTimes())
     # While nothing can be attained, no place is better than another.
-    shares = [standing.share for standing in course if not math.isnan(standing.share)]
+    shares = course.share_actual[~np.isnan(course.share_actual)]
     return Score(
-        start=shares[0],
-        end=shares[-1],
-        mean=sum(shares) / len(shares),
-        moves=run.controller.moves,
-        beam_s=(run.now_ns - begin_ns) / 1e9,
-        violated=sum(standing.violated for standing in course) / len(course),
+        start=float(shares[0]),
+        end=float(shares[-1]),
+        mean=float(shares.mean()),
+        moves=int(course.moves[-1]),
+        beam_s=float(course.beam_s[-1]),
+        violated=float(course.violated.mean()),
     )

@@ -32,6 +32,7 @@ from autosteer.contracts.errors import (
     WireError,
     WireSizeError,
     WireVersionError,
+    WorkerDiedError,
 )
 from autosteer.contracts.experiment import Experiment, Knob
 from autosteer.contracts.messages import OUTSIDE_RUN, FramesInfo, Header
@@ -152,6 +153,7 @@ __all__ = [
     "WireError",
     "WireSizeError",
     "WireVersionError",
+    "WorkerDiedError",
     "check_schema",
     "column",
     "item_kind",

@@ -17,7 +17,8 @@
     ├── RecordingError           a recording cannot be read
     │   └── TruncatedSegmentError  a segment ends inside a batch; whole batches were given before
     ├── AnalysisError            frames, spot lists or cells that no analysis can use
-    │   └── FrameError           a frame has the wrong shape, type or content
+    │   ├── FrameError           a frame has the wrong shape, type or content
+    │   └── WorkerDiedError      an item of the work has killed every process that took it
     ├── PolicyError              a policy was asked or told something impossible, or has died
     ├── SafetyError              a check of the envelope could not be made; nothing moves
     ├── DeviceError              a device is missing, disconnected or not what the file says
@@ -122,6 +123,25 @@ class AnalysisError(AutosteerError, ValueError):
 
 class FrameError(AnalysisError):
     """A frame has the wrong shape, type or content."""
+
+
+class WorkerDiedError(AnalysisError):
+    """An item has killed every worker that took it.
+
+    Parameters
+    ----------
+    number : int
+        Number of the item, from 0.
+    attempts : int
+        Workers that have died of it.
+    """
+
+    def __init__(self, number: int, attempts: int) -> None:
+        self.number = number
+        super().__init__(
+            f"item {number}: what worked on it died {attempts} times; it may need more memory than "
+            "there is: take fewer frames together"
+        )
 
 
 class PolicyError(AutosteerError):

@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = (
     "autosteer",
+    "ax-platform",
+    "blop",
     "bluesky",
     "botorch",
     "caproto",
@@ -14,12 +16,14 @@ _PACKAGES = (
     "numpy",
     "ophyd",
     "ophyd-async",
+    "optuna",
     "pyarrow",
     "pydantic",
     "pyepics",
     "pyzmq",
     "scipy",
     "torch",
+    "xopt",
 )
 
 

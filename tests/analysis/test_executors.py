@@ -11,7 +11,7 @@ import pytest
 
 from autosteer.analysis.executors import Executor, InProcessExecutor, ProcessExecutor
 from autosteer.analysis.ray_executor import RayExecutor
-from autosteer.contracts import AnalysisError
+from autosteer.contracts import AnalysisError, WorkerDiedError
 from tests.analysis.work import (
     make_dying,
     make_dying_once,
@@ -57,8 +57,12 @@ def test_nothing_is_lost_when_a_worker_dies(kind: Callable[..., Executor], tmp_p
 
 @pytest.mark.parametrize("kind", KINDS_WITH_WORKERS)
 def test_an_item_that_kills_its_workers_is_named(kind: Callable[..., Executor]) -> None:
-    with kind(make_dying) as executor, pytest.raises(AnalysisError, match=r"item 3: .* died"):
-        list(executor.map(range(12)))
+    with kind(make_dying) as executor:
+        with pytest.raises(WorkerDiedError, match=r"item 3: .* died") as error:
+            list(executor.map(range(12)))
+        assert error.value.number == 3
+        # Without it the work can go on.
+        assert list(executor.map(range(4, 12))) == SQUARES[4:]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -25,6 +25,7 @@ COMMANDS = [
     "report",
     "doctor",
     "config",
+    "bench",
     "find-spots",
     "make-mask",
     "index",
