@@ -17,8 +17,10 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from torch import Tensor
+
+from autosteer.contracts import PolicyError
 
 Float = NDArray[np.float64]
 
@@ -30,7 +32,10 @@ _SCALE_PRIOR = (0.0, 1.0)
 _TIME_PRIOR = (0.5, 1.0)
 _DOME_LENGTH_PRIOR = (-0.5, 0.7)
 _DOME_SCALE_PRIOR = (-3.0, 1.5)
-_JITTER = 1e-6
+# Noise that is added to tell repeated places apart, relative to the prior variance; ten times as much
+# each time that it is not enough.
+_JITTER = 1e-8
+_MOST_TRIES = 6
 _FIRST_FIT_STEPS = 75
 _REFIT_STEPS = 15
 
@@ -131,8 +136,8 @@ class Surrogate:
     def _set(self, x: Float, residual: Float, noise: Float) -> None:
         self.x, self._residual, self._noise = x, residual, noise
         covariance = self._prior(x, x)
-        covariance[np.diag_indices(len(x))] += noise + _JITTER
-        self._root = cholesky(covariance, lower=True)
+        covariance[np.diag_indices(len(x))] += noise
+        self._root = _root_of(covariance)
         self._weights = cho_solve((self._root, True), residual)
 
     def _prior(self, a: Float, b: Float) -> Float:
@@ -238,6 +243,21 @@ class Surrogate:
             np.concatenate([self._noise, variance / self._unit**2]),
         )
         return later
+
+
+def _root_of(covariance: Float) -> Float:
+    """Return the Cholesky root; places that repeat need some noise to tell them apart."""
+    jitter = _JITTER * float(np.mean(np.diag(covariance)))
+    for _ in range(_MOST_TRIES):
+        try:
+            root: Float = cholesky(covariance + jitter * np.eye(len(covariance)), lower=True)
+        except LinAlgError:
+            jitter *= 10
+        else:
+            return root
+    raise PolicyError(
+        f"the model of {len(covariance)} points is singular: do their errors come to nothing?"
+    )
 
 
 def _kernel(n_inputs: int, with_time: bool) -> Kernel:
