@@ -59,7 +59,7 @@ class Chained:
         The diagnostic.
     factor : float
         :math:`\rho`.
-    own : Surrogate
+    own : Model
         Model of :math:`\delta`.
 
     References
@@ -67,7 +67,7 @@ class Chained:
     .. [1] M. C. Kennedy and A. O'Hagan, Biometrika 87, 1 (2000), doi:10.1093/biomet/87.1.1.
     """
 
-    def __init__(self, below: Model, factor: float, own: Surrogate) -> None:
+    def __init__(self, below: Model, factor: float, own: Model) -> None:
         self._below, self._factor, self._own = below, factor, own
 
     @property
@@ -153,6 +153,104 @@ class Chained:
         return Chained(
             self._below.awaiting(x, below_noise), self._factor, self._own.awaiting(x, variance)
         )
+
+
+class Situated:
+    """A model of places and more, looked at where the rest is what it is now.
+
+    Parameters
+    ----------
+    model : Surrogate
+        Model whose inputs are the knobs and, after them, context and time.
+    now : ndarray of float64, shape (n_more,)
+        Present values of the latter.
+    """
+
+    def __init__(self, model: Surrogate, now: Float) -> None:
+        self._model, self._now = model, now
+
+    def _here(self, x: Float) -> Float:
+        return np.concatenate([x, np.broadcast_to(self._now, (len(x), len(self._now)))], axis=1)
+
+    @property
+    def x(self) -> Float:
+        """Places that were measured, shape (n, n_knobs)."""
+        places: Float = self._model.x[:, : self._model.x.shape[1] - len(self._now)]
+        return places
+
+    @property
+    def lengths(self) -> Float:
+        """Length scale of each knob, shape (n_knobs,)."""
+        lengths: Float = self._model.lengths[: self.x.shape[1]]
+        return lengths
+
+    @property
+    def noise_variance(self) -> Float:
+        """Variance of each value, shape (n,)."""
+        noise: Float = self._model.noise_variance
+        return noise
+
+    def mean(self, x: Float) -> Float:
+        """Return posterior means now.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_knobs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            Means.
+        """
+        return self._model.mean(self._here(x))
+
+    def variance(self, x: Float) -> Float:
+        """Return posterior variances now.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_knobs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            Variances.
+        """
+        return self._model.variance(self._here(x))
+
+    def covariance(self, a: Float, b: Float) -> Float:
+        """Return posterior covariances now.
+
+        Parameters
+        ----------
+        a, b : ndarray of float64, shape (m, n_knobs) and (k, n_knobs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (m, k)
+            Covariances.
+        """
+        return self._model.covariance(self._here(a), self._here(b))
+
+    def awaiting(self, x: Float, variance: Float) -> Situated:
+        """Return the model as it will be when pending places are measured.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (m, n_knobs)
+            Pending places.
+        variance : ndarray of float64, shape (m,)
+            Variances that their values will have.
+
+        Returns
+        -------
+        Situated
+            The model.
+        """
+        return Situated(self._model.awaiting(self._here(x), variance), self._now)
 
 
 def factor_between(below: Float, value: Float, variance: Float, expected: float) -> float:

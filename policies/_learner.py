@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from autosteer.contracts import Aim
-from autosteer.policies._chain import Chained, Model, factor_between
+from autosteer.policies._chain import Chained, Model, Situated, factor_between
 from autosteer.policies._curved_links import LogitLink, LogLink
 from autosteer.policies._ledger import Table
 from autosteer.policies._links import IdentityLink, Link, LinkName, make_link
@@ -117,7 +117,13 @@ class Learner:
         self._least_unit = 0.0
 
     def learn(
-        self, x: Float, table: Table, below: Model | None = None, *, least_unit: float = 1e-9
+        self,
+        x: Float,
+        table: Table,
+        below: Model | None = None,
+        *,
+        least_unit: float = 1e-9,
+        now: Float | None = None,
     ) -> Learned:
         """Learn from a table.
 
@@ -131,6 +137,8 @@ class Learner:
             Model of a diagnostic that the quantity follows.
         least_unit : float, optional
             Smallest difference, in the quantity's unit, in which the model thinks.
+        now : ndarray of float64, shape (n_more,), optional
+            Present values of the inputs that are no knobs, the last ones of `x`.
 
         Returns
         -------
@@ -147,10 +155,11 @@ class Learner:
         )
         if due:
             self._fitted_at = len(table)
+        more = 0 if now is None else len(now)
         latent = link.start(table)
         prior, factor = np.zeros(len(table)), 0.0
         if below is not None:
-            under = below.mean(x)
+            under = below.mean(x[:, : x.shape[1] - more])
             value, variance = link.linearised(table, latent)
             expected = float(np.std(value)) / max(float(np.std(under)), 1e-12)
             factor = factor_between(
@@ -162,7 +171,8 @@ class Learner:
         value, variance = link.linearised(table, latent)
         own = self._model(Data(x, value - prior, variance), kind, fit=due)
         self._hyperparameters[kind] = own.hyperparameters
-        return Learned(own if below is None else Chained(below, factor, own), link)
+        model: Model = own if now is None else Situated(own, now)
+        return Learned(model if below is None else Chained(below, factor, model), link)
 
     def _settle(
         self, x: Float, table: Table, link: Link, latent: Float, prior: Float, *, fit: bool

@@ -286,6 +286,21 @@ class Ledger:
             context=np.array(context, np.float64).reshape(len(points), len(self._context)),
         )
 
+    @property
+    def context(self) -> Float:
+        """Newest value of each quantity of the context; NaN where none is known."""
+        return np.array([
+            next(
+                (
+                    point.readings[name].mean
+                    for point in reversed(self.measured.values())
+                    if name in point.readings
+                ),
+                math.nan,
+            )
+            for name in self._context
+        ])
+
     def named(self, x: Sequence[float]) -> dict[str, float]:
         """Return a position by knob.
 

@@ -64,12 +64,22 @@ def has_signal(table: Table, aim: Aim) -> bool:
 
 
 def _has_excess(table: Table) -> bool:
-    """Tell whether some point has more successes than the others' share explains."""
+    """Tell whether the share differs from point to point, or exceeds all others' somewhere."""
     successes = np.rint(np.maximum(table.mean, 0.0) * table.n)
+    total = table.n.sum()
     # The share elsewhere, with half a success more, so that it is never zero.
-    others = (successes.sum() - successes + 0.5) / (table.n.sum() - table.n + 1.0)
+    others = (successes.sum() - successes + 0.5) / (total - table.n + 1.0)
     chance = binom.sf(successes - 1, table.n, np.minimum(others, 1.0))
-    return bool(chance.min() * len(table) < _CHANCE_OF_FALSE_ALARM)
+    if chance.min() * len(table) < _CHANCE_OF_FALSE_ALARM:
+        return True
+    share = float(successes.sum() / total)
+    expected = table.n * share
+    # Where hardly a success is expected, squares of deviations say nothing.
+    enough = expected * (1 - share) >= 1
+    if np.count_nonzero(enough) < 2:
+        return False
+    squares = (successes - expected)[enough] ** 2 / (expected * (1 - share))[enough]
+    return bool(chi2.sf(squares.sum(), np.count_nonzero(enough)) < _CHANCE_OF_FALSE_ALARM)
 
 
 class PeakSearch:

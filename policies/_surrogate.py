@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,12 +29,12 @@ Float = NDArray[np.float64]
 # whole of it are usual at a beamline.
 _LENGTH_PRIOR = (-1.0, 0.7)
 _SCALE_PRIOR = (0.0, 1.0)
-# Correlation time in units of the data's span.
-_TIME_PRIOR = (0.5, 1.0)
+# Correlation time, in the unit that it is given in.
+_TIME_PRIOR = (0.0, 1.0)
 _DOME_LENGTH_PRIOR = (-0.5, 0.7)
 _DOME_SCALE_PRIOR = (-3.0, 1.5)
-# Noise that is added to tell repeated places apart, relative to the prior variance; ten times as much
-# each time that it is not enough.
+# Noise that is added to tell repeated places apart, relative to the prior variance; ten times as
+# much each time that it is not enough.
 _JITTER = 1e-8
 _MOST_TRIES = 6
 _FIRST_FIT_STEPS = 75
@@ -262,32 +263,32 @@ def _root_of(covariance: Float) -> Float:
 
 def _kernel(n_inputs: int, with_time: bool) -> Kernel:
     """Make the kernel with its priors."""
-    n_knobs = n_inputs - with_time
-    kernel: Kernel = RBFKernel(
-        ard_num_dims=n_knobs,
-        active_dims=tuple(range(n_knobs)),
+    n_places = n_inputs - with_time
+    places = tuple(range(n_places))
+    bumps = RBFKernel(
+        ard_num_dims=n_places,
+        active_dims=places,
         lengthscale_prior=LogNormalPrior(*_LENGTH_PRIOR),
     )
-    kernel.lengthscale = np.exp(_LENGTH_PRIOR[0])
+    bumps.lengthscale = math.exp(_LENGTH_PRIOR[0])
+    dome = QuadraticKernel(
+        ard_num_dims=n_places,
+        active_dims=places,
+        lengthscale_prior=LogNormalPrior(*_DOME_LENGTH_PRIOR),
+    )
+    dome.lengthscale = math.exp(_DOME_LENGTH_PRIOR[0])
+    scaled = ScaleKernel(bumps, outputscale_prior=LogNormalPrior(*_SCALE_PRIOR))
+    scaled.outputscale = math.exp(_SCALE_PRIOR[0])
+    scaled_dome = ScaleKernel(dome, outputscale_prior=LogNormalPrior(*_DOME_SCALE_PRIOR))
+    scaled_dome.outputscale = math.exp(_DOME_SCALE_PRIOR[0])
+    kernel: Kernel = scaled + scaled_dome
     if with_time:
         time = MaternKernel(
-            nu=0.5, active_dims=(n_knobs,), lengthscale_prior=LogNormalPrior(*_TIME_PRIOR)
+            nu=0.5, active_dims=(n_places,), lengthscale_prior=LogNormalPrior(*_TIME_PRIOR)
         )
-        time.lengthscale = np.exp(_TIME_PRIOR[0])
+        time.lengthscale = math.exp(_TIME_PRIOR[0])
         kernel = kernel * time
-    scaled = ScaleKernel(kernel, outputscale_prior=LogNormalPrior(*_SCALE_PRIOR))
-    scaled.outputscale = 1.0
-    dome = ScaleKernel(
-        QuadraticKernel(
-            ard_num_dims=n_knobs,
-            active_dims=tuple(range(n_knobs)),
-            lengthscale_prior=LogNormalPrior(*_DOME_LENGTH_PRIOR),
-        ),
-        outputscale_prior=LogNormalPrior(*_DOME_SCALE_PRIOR),
-    )
-    dome.base_kernel.lengthscale = np.exp(_DOME_LENGTH_PRIOR[0])
-    dome.outputscale = np.exp(_DOME_SCALE_PRIOR[0])
-    return (scaled + dome).double()
+    return kernel.double()
 
 
 class QuadraticKernel(Kernel):  # type: ignore[misc]

@@ -20,6 +20,7 @@ from autosteer.policies._improvement import Choice, Improvement, Situation
 from autosteer.policies._learner import Learned, Learner
 from autosteer.policies._ledger import Ledger
 from autosteer.policies._links import LinkName
+from autosteer.policies._moment import inputs_besides_knobs
 from autosteer.policies._search import PeakSearch, has_signal
 
 Float = NDArray[np.float64]
@@ -66,6 +67,9 @@ class BayesianPolicy:
         How long a better place will be of use [s]: where a measurement would cost more of the
         objective than it brings in this time, the knobs stay at the best. Infinite: search on,
         whatever it costs.
+    drift_s : float, optional
+        Time over which the optimum is expected to wander [s]; the model learns the time itself,
+        beginning with this. None: it stays where it is.
 
     Raises
     ------
@@ -94,7 +98,10 @@ class BayesianPolicy:
         n_initial: int = 6,
         candidates: int = 384,
         horizon_s: float = 60.0,
+        drift_s: float | None = None,
     ) -> None:
+        if drift_s is not None and not drift_s > 0:
+            raise PolicyError(f"drift_s is {drift_s}: it must be positive")
         if not horizon_s > 0:
             raise PolicyError(f"horizon_s is {horizon_s}: it must be positive")
         for name, count in {"n_initial": n_initial, "candidates": candidates}.items():
@@ -112,7 +119,10 @@ class BayesianPolicy:
         self._horizon_s = horizon_s
         self._search = PeakSearch(len(problem.knobs), problem.seed)
         self._aims = (problem.objective, *problem.diagnostics)
-        self._learners = {aim.name: Learner(aim, link) for aim in self._aims}
+        self._drift_s = drift_s
+        self._learners = {
+            aim.name: Learner(aim, link, with_time=drift_s is not None) for aim in self._aims
+        }
         self._learned: dict[Aim, Learned] = {}
         self._fence = Fence(problem.limits, "auto")
         self._asks = 0
@@ -299,7 +309,11 @@ class BayesianPolicy:
                 if other != aim and other.min_shots < aim.min_shots:
                     below = self._learn(other).surrogate
             table = self._ledger.table(aim.name).thinned(_MOST_POINTS)
-            self._learned[aim] = self._learners[aim.name].learn(table.x, table, below)
+            more, now = inputs_besides_knobs(table, self._ledger.context, self._drift_s)
+            x = np.concatenate([table.x, more], axis=1)
+            self._learned[aim] = self._learners[aim.name].learn(
+                x, table, below, now=now if len(now) else None
+            )
         return self._learned[aim]
 
     def should_stop(self) -> tuple[bool, str]:

@@ -130,6 +130,14 @@ def test_noise_is_seldom_taken_for_a_signal_and_a_signal_is_seen(n: int) -> None
     assert seen >= 45
 
 
+def test_many_good_places_are_as_much_of_a_signal_as_one() -> None:
+    x = np.linspace(0, 1, 30)
+    shares = np.where(x > 0.5, 0.4, 0.05)
+    assert all(has_signal(hits(x, shares, 20, seed), SHARE) for seed in range(20))
+    alike = [has_signal(hits(x, np.full(30, 0.3), 20, seed), SHARE) for seed in range(200)]
+    assert sum(alike) <= 4
+
+
 def test_readings_that_differ_by_their_errors_only_are_no_signal() -> None:
     rng = np.random.default_rng(0)
     x = rng.random((30, 2))
