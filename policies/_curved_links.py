@@ -18,8 +18,6 @@ Float = NDArray[np.float64]
 
 # Values and fractions on a curved scale stay above this share of the largest.
 _SMALLEST_SHARE = 1e-4
-# Largest step of a value on the model's scale, in one linearisation.
-_LARGEST_STEP = 3.0
 
 
 class CurvedLink(ABC):
@@ -48,7 +46,7 @@ class CurvedLink(ABC):
        section 3.4.
     """
 
-    rounds = 6
+    rounds = 12
 
     def __init__(self, table: Table, aim: Aim) -> None:
         self._sign = 1.0 if aim.maximize else -1.0
@@ -120,7 +118,7 @@ class CurvedLink(ABC):
         latent = np.maximum(latent, least) if self._sign > 0 else np.minimum(latent, least)
         value = self._value(latent)
         derivative = self._derivative(value)
-        step = np.clip((table.mean - value) / derivative, -_LARGEST_STEP, _LARGEST_STEP)
+        step = (table.mean - value) / derivative
         return latent + self._sign * step, self._variance(value) / derivative**2
 
     def slope(self, latent: float) -> float:

@@ -63,7 +63,7 @@ class BayesianPolicy:
         Places suggested by search before the model takes over.
     candidates : int, default 384
         Places spread over the box, and as many around good ones, at which each ask looks.
-    horizon_s : float, default 60
+    horizon_s : float, default 300
         How long a better place will be of use [s]: where a measurement would cost more of the
         objective than it brings in this time, the knobs stay at the best. Infinite: search on,
         whatever it costs.
@@ -97,7 +97,7 @@ class BayesianPolicy:
         link: LinkName = "auto",
         n_initial: int = 6,
         candidates: int = 384,
-        horizon_s: float = 60.0,
+        horizon_s: float = 300.0,
         drift_s: float | None = None,
     ) -> None:
         if drift_s is not None and not drift_s > 0:

@@ -58,6 +58,6 @@ def test_the_best_place_follows_an_optimum_that_wanders() -> None:
 
 
 @pytest.mark.parametrize("options", [{"drift_s": 0.0}, {"horizon_s": -1.0}])
-def test_times_must_be_positive(options: dict[str, float]) -> None:
+def test_times_must_be_positive(options: dict[str, Any]) -> None:
     with pytest.raises(PolicyError, match="must be positive"):
         BayesianPolicy(Problem(RANGES, (Aim("y"),)), **options)
