@@ -1,0 +1,279 @@
+"""Ways to use a policy: with fixed stays, without errors, with a short memory, holding the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import mean
+from typing import Any
+
+from autosteer.contracts import Problem, Range
+from autosteer.policies import RandomPolicy
+
+Point = Mapping[str, Any]
+Maker = Callable[[Problem], Any]
+
+# A run holds on through a clog, which lasts some seconds: so many readings in a row must be low.
+_LOW_READINGS = 5
+_LOOK_S = 1.0
+_REFERENCE_READINGS = 3
+_FALLEN = 0.7
+
+
+class FixedStays:
+    """A policy that does not say how long to stay: the experiment file does.
+
+    Parameters
+    ----------
+    inner : policy
+        The policy.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def suggest(self, num_points: int) -> list[dict[str, Any]]:
+        """Propose points, without the shots that they are worth."""
+        return [
+            _without(point, "_shots", "_worse_than") for point in self._inner.suggest(num_points)
+        ]
+
+    def ingest(self, points: Sequence[Point]) -> None:
+        """Take measured points."""
+        self._inner.ingest(points)
+
+    def register_failures(self, points: Sequence[Point]) -> None:
+        """Take suggestions that could not be measured."""
+        self._inner.register_failures(points)
+
+    def best(self) -> dict[str, Any]:
+        """Return the best place."""
+        best: dict[str, Any] = self._inner.best()
+        return best
+
+
+class WithoutErrors(FixedStays):
+    """A policy that is not told how well each reading is known; it may say how long to stay.
+
+    Parameters
+    ----------
+    inner : policy
+        The policy.
+    """
+
+    def suggest(self, num_points: int) -> list[dict[str, Any]]:
+        """Propose points."""
+        points: list[dict[str, Any]] = self._inner.suggest(num_points)
+        return points
+
+    def ingest(self, points: Sequence[Point]) -> None:
+        """Take measured points, without their errors and counts."""
+        self._inner.ingest([
+            {name: value for name, value in point.items() if not name.endswith(("_sem", "_n"))}
+            for point in points
+        ])
+
+
+class Opened:
+    """A policy that has no opening of its own: the first places are drawn at random.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    make : callable
+        Makes the policy.
+    count : int, default 8
+        Places that are measured first.
+    """
+
+    def __init__(self, problem: Problem, make: Maker, count: int = 8) -> None:
+        self._inner = make(problem)
+        self._random = RandomPolicy(problem)
+        self._count = count
+        self._measured: set[str] = set()
+
+    def suggest(self, num_points: int) -> list[dict[str, Any]]:
+        """Propose points."""
+        if len(self._measured) >= self._count:
+            points: list[dict[str, Any]] = self._inner.suggest(num_points)
+            return points
+        return [
+            {**point, "_id": f"opening-{point['_id']}"}
+            for point in self._random.suggest(num_points)
+        ]
+
+    def ingest(self, points: Sequence[Point]) -> None:
+        """Take measured points."""
+        self._measured.update(str(point["_id"]) for point in points)
+        self._inner.ingest(points)
+
+    def best(self) -> dict[str, Any]:
+        """Return the best place, once the policy has been asked."""
+        if len(self._measured) < self._count:
+            return {}
+        best: dict[str, Any] = self._inner.best()
+        return best
+
+
+class Renewed:
+    """A policy that is made anew now and then, and told what is not too old.
+
+    Places that an earlier one has suggested come back as points that nobody suggested.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    make : callable
+        Makes the policy.
+    most : int
+        With more points than these it is made anew.
+    kept : int
+        Newest points that the new one is told.
+    """
+
+    def __init__(self, problem: Problem, make: Maker, most: int = 150, kept: int = 100) -> None:
+        self._problem = problem
+        self._make = make
+        self._most, self._kept = most, kept
+        self._points: dict[str, Point] = {}
+        self._times = 0
+        self._inner = make(problem)
+
+    def suggest(self, num_points: int) -> list[dict[str, Any]]:
+        """Propose points."""
+        if len(self._points) > self._most:
+            self._points = dict(list(self._points.items())[-self._kept :])
+            self.begin_anew(self._problem, list(self._points.values()))
+        return [
+            {**point, "_id": f"{self._times}.{point['_id']}"}
+            for point in self._inner.suggest(num_points)
+        ]
+
+    def begin_anew(self, problem: Problem, points: Sequence[Point] = ()) -> None:
+        """Make the policy anew.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem from now on.
+        points : sequence of mapping
+            Points that it is told.
+        """
+        self._times += 1
+        self._points = {str(point["_id"]): point for point in points}
+        self._inner = self._make(problem.with_seed(1000 * problem.seed + self._times))
+        if points:
+            self._inner.ingest([self._told(point) for point in points])
+
+    def _told(self, point: Point) -> Point:
+        """Give a point the name that the present policy knows it by."""
+        return {**point, "_id": str(point["_id"]).removeprefix(f"{self._times}.")}
+
+    def ingest(self, points: Sequence[Point]) -> None:
+        """Take measured points."""
+        self._points.update({str(point["_id"]): point for point in points})
+        self._inner.ingest([self._told(point) for point in points])
+
+    def register_failures(self, points: Sequence[Point]) -> None:
+        """Take suggestions that could not be measured."""
+        if hasattr(self._inner, "register_failures"):
+            self._inner.register_failures([self._told(point) for point in points])
+
+    def best(self) -> dict[str, Any]:
+        """Return the best place."""
+        best: dict[str, Any] = self._inner.best()
+        return best
+
+
+class Holding:
+    """Optimizes for a while, then stays at the best place until the objective has fallen.
+
+    What a person would do with an optimizer that knows no drift: when the objective stays below
+    70 % of what it was in the beginning, an optimizer is made anew, and knows nothing of before.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    make : callable
+        Makes the optimizer.
+    search_s : float
+        Time of each search [s].
+    near : float, optional
+        Later searches look no farther than this share of a knob's range from the place that was
+        held; None: everywhere.
+    """
+
+    def __init__(
+        self, problem: Problem, make: Maker, search_s: float = 60.0, near: float | None = None
+    ) -> None:
+        self._problem = problem
+        self._inner = Renewed(problem, make)
+        self._search_s, self._near = search_s, near
+        self._held: dict[str, Any] | None = None
+        self._readings: dict[str, float] = {}
+        self._begun_s: float | None = None
+        self._now_s = 0.0
+        self._looks = 0
+
+    def suggest(self, num_points: int) -> list[dict[str, Any]]:
+        """Propose points: new ones, or the one that is held."""
+        if self._held is None and self._now_s - (self._begun_s or 0.0) >= self._search_s:
+            self._held = {name: self._inner.best()[name] for name in self._problem.knobs}
+            self._readings = {}
+        elif self._held is not None and self._has_fallen:
+            self._inner.begin_anew(self._around(self._held))
+            self._held, self._begun_s = None, self._now_s
+        if self._held is None:
+            return self._inner.suggest(num_points)
+        self._looks += num_points
+        shots = round(_LOOK_S * (self._problem.rate_hz or 1.0))
+        return [
+            {"_id": f"hold-{self._looks - number}", **self._held, "_shots": shots}
+            for number in range(num_points)
+        ]
+
+    @property
+    def _has_fallen(self) -> bool:
+        readings = list(self._readings.values())
+        if len(readings) < _REFERENCE_READINGS + _LOW_READINGS:
+            return False
+        enough = _FALLEN * mean(readings[:_REFERENCE_READINGS])
+        return max(readings[-_LOW_READINGS:]) < enough
+
+    def _around(self, place: Mapping[str, float]) -> Problem:
+        if self._near is None:
+            return self._problem
+        knobs = {}
+        for name, knob in self._problem.knobs.items():
+            reach = self._near * (knob.high - knob.low)
+            low, high = max(knob.low, place[name] - reach), min(knob.high, place[name] + reach)
+            knobs[name] = Range(low, high, knob.step, knob.max_step, knob.speed)
+        return replace(self._problem, knobs=knobs)
+
+    def ingest(self, points: Sequence[Point]) -> None:
+        """Take measured points."""
+        self._now_s = max(self._now_s, *(float(point["_t_s"]) for point in points))
+        if self._begun_s is None:
+            self._begun_s = self._now_s
+        if self._held is None:
+            self._inner.ingest(points)
+            return
+        name = self._problem.objective.name
+        self._readings |= {
+            str(point["_id"]): float(point[name])
+            for point in points
+            if point["_final"] and str(point["_id"]).startswith("hold-")
+        }
+
+    def register_failures(self, points: Sequence[Point]) -> None:
+        """Take suggestions that could not be measured."""
+        self._inner.register_failures(points)
+
+    def best(self) -> dict[str, Any]:
+        """Return the place that is held, or the optimizer's best."""
+        if self._held is not None:
+            return {**self._held, self._problem.objective.name: 0.0}
+        return self._inner.best()
