@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from _gpcam import GpcamPolicy
-from _habits import FixedStays, Holding, Opened, Renewed, WithoutErrors
+from _habits import FixedStays, Guided, Holding, Opened, Renewed, WithoutErrors
 from _xopt_in_time import XoptInTimePolicy
 
 from autosteer.contracts import Problem
@@ -18,6 +18,7 @@ from autosteer.policies import RandomPolicy
 from autosteer.policies.peers import AxPolicy, BlopPolicy, OptunaPolicy, XoptPolicy
 
 PIPELINED, WAITING = 8, 0
+_HABITS = ("benchmarks/_habits.py",)
 STAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -62,6 +63,8 @@ class Contender:
         How it may be used: the best of these is found out first, unless there is only one.
     overrides : tuple of str
         Overrides of the scenario.
+    files : tuple of str
+        Files of the benchmark on which the results depend.
     """
 
     make: Callable[[Problem], Any] | None = None
@@ -69,6 +72,7 @@ class Contender:
     packages: tuple[str, ...] = ()
     tunings: tuple[Tuning, ...] = (Tuning(),)
     overrides: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def versions(self) -> dict[str, str] | None:
@@ -91,7 +95,10 @@ PEERS: Mapping[str, Contender] = {
     "blop": Contender(BlopPolicy, packages=("blop", "ax-platform"), tunings=_EITHER),
     "xopt": Contender(XoptPolicy, packages=("xopt",), tunings=_EITHER),
     "gpcam": Contender(
-        partial(Opened, make=GpcamPolicy), packages=("gpcam",), tunings=_WAITING_ONLY
+        partial(Opened, make=GpcamPolicy),
+        packages=("gpcam",),
+        tunings=_WAITING_ONLY,
+        files=("benchmarks/_gpcam.py", *_HABITS),
     ),
 }
 """Other people's optimizers; gpCAM knows no points in flight, and is made to wait."""
@@ -115,22 +122,35 @@ ABLATION: Mapping[str, Contender] = {
 """Ours with one thing left out or added."""
 
 
-def _follower(peer: Contender, habit: Callable[..., Any], **options: Any) -> Contender:
-    tunings = _WAITING_ONLY if peer.tunings == _WAITING_ONLY else _PIPELINED_ONLY
-    return Contender(
-        partial(habit, make=peer.make, **options), packages=peer.packages, tunings=tunings
+def _with_habit(peer: Contender, habit: Callable[..., Any], **options: Any) -> Contender:
+    return replace(
+        peer,
+        make=partial(habit, make=peer.make, **options),
+        tunings=_WAITING_ONLY if peer.tunings == _WAITING_ONLY else _PIPELINED_ONLY,
+        files=(*peer.files, *_HABITS),
     )
 
 
+GUIDED: Mapping[str, Contender] = {
+    f"{name}, guided": _with_habit(peer, Guided) for name, peer in PEERS.items()
+}
+"""Peers that somebody lets optimize a diagnostic first."""
+
+
 FOLLOWERS: Mapping[str, Contender] = {
-    "xopt in time": Contender(XoptInTimePolicy, packages=("xopt",), tunings=_WAITING_ONLY),
+    "xopt in time": Contender(
+        XoptInTimePolicy,
+        packages=("xopt",),
+        tunings=_WAITING_ONLY,
+        files=("benchmarks/_xopt_in_time.py",),
+    ),
     **{
         f"{name}, {habit}": contender
         for name, peer in PEERS.items()
         for habit, contender in {
-            "holding": _follower(peer, Holding),
-            "then near": _follower(peer, Holding, search_s=30.0, near=0.25),
-            "going on": _follower(peer, Renewed),
+            "holding": _with_habit(peer, Holding),
+            "then near": _with_habit(peer, Holding, search_s=30.0, near=0.25),
+            "going on": _with_habit(peer, Renewed),
         }.items()
     },
 }

@@ -35,7 +35,8 @@ class FixedStays:
     def suggest(self, num_points: int) -> list[dict[str, Any]]:
         """Propose points, without the shots that they are worth."""
         return [
-            _without(point, "_shots", "_worse_than") for point in self._inner.suggest(num_points)
+            {name: value for name, value in point.items() if name not in {"_shots", "_worse_than"}}
+            for point in self._inner.suggest(num_points)
         ]
 
     def ingest(self, points: Sequence[Point]) -> None:
@@ -135,6 +136,7 @@ class Renewed:
 
     def __init__(self, problem: Problem, make: Maker, most: int = 150, kept: int = 100) -> None:
         self._problem = problem
+        self._seed = problem.seed
         self._make = make
         self._most, self._kept = most, kept
         self._points: dict[str, Point] = {}
@@ -162,8 +164,9 @@ class Renewed:
             Points that it is told.
         """
         self._times += 1
+        self._problem = problem
         self._points = {str(point["_id"]): point for point in points}
-        self._inner = self._make(problem.with_seed(1000 * problem.seed + self._times))
+        self._inner = self._make(problem.with_seed(1000 * self._seed + self._times))
         if points:
             self._inner.ingest([self._told(point) for point in points])
 
@@ -184,6 +187,56 @@ class Renewed:
     def best(self) -> dict[str, Any]:
         """Return the best place."""
         best: dict[str, Any] = self._inner.best()
+        return best
+
+
+class Guided:
+    """Optimizes a diagnostic first, and then the objective with all that has been measured.
+
+    What a person would do with an optimizer that knows one objective, which shows nothing at first.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem; its last diagnostic is the one.
+    make : callable
+        Makes the optimizer.
+    search_s : float, default 30
+        Time for which the diagnostic is optimized [s].
+    """
+
+    def __init__(self, problem: Problem, make: Maker, search_s: float = 30.0) -> None:
+        self._problem = problem
+        self._aim = problem.diagnostics[-1]
+        others = problem.diagnostics[:-1]
+        before = replace(problem, objectives=(self._aim,), diagnostics=others)
+        self._inner = Renewed(before, make, most=10_000)
+        self._search_s = search_s
+        self._points: dict[str, Point] = {}
+        self._is_found = False
+
+    def suggest(self, num_points: int) -> list[dict[str, Any]]:
+        """Propose points."""
+        times = [float(point["_t_s"]) for point in self._points.values()]
+        if not self._is_found and max(times) - min(times) >= self._search_s:
+            self._is_found = True
+            self._inner.begin_anew(self._problem, list(self._points.values()))
+        return self._inner.suggest(num_points)
+
+    def ingest(self, points: Sequence[Point]) -> None:
+        """Take measured points."""
+        self._points.update({str(point["_id"]): point for point in points})
+        self._inner.ingest(points)
+
+    def register_failures(self, points: Sequence[Point]) -> None:
+        """Take suggestions that could not be measured."""
+        self._inner.register_failures(points)
+
+    def best(self) -> dict[str, Any]:
+        """Return the best place, as far as the present aim goes."""
+        best = self._inner.best()
+        if best and not self._is_found:
+            best[self._problem.objective.name] = 0.0
         return best
 
 

@@ -7,7 +7,9 @@ waiting for results where they know points in flight. Peers are told the standar
 reading where they take it, but not the diagnostics, which they have no word for.
 
 Parts: ``reach``, beam time until the recommended place is as good as 95 % of the optimum and stays
-so for 20 s, on jet_4 (a run that does not get there counts with its whole length); ``ablation``,
+so for 20 s, on jet_4 (a run that does not get there counts with its whole length); there peers
+also are ``guided``: for 30 s they optimize the diagnostic that reaches farthest, and then the
+objective with all points so far; ``ablation``,
 ours on the same with one thing left out; ``limits``, detector_damage: places tested that truly
 break the limit, and the time with and without it; ``wander``, jet_wander: the mean loss over ten
 minutes at the actual place. There peers have a model of time, or go on with the newest 100 to 150
@@ -32,7 +34,7 @@ from statistics import fmean, median
 from typing import Any
 
 from _cells import Cells, Job, fill, table, version_of_the_code
-from _contenders import ABLATION, FOLLOWERS, OURS, PEERS, RANDOM, Contender, Tuning
+from _contenders import ABLATION, FOLLOWERS, GUIDED, OURS, PEERS, RANDOM, Contender, Tuning
 from _courses import run_course
 from _intervals import ratio_of_medians, upper_bound, wilson
 from rich.progress import Progress
@@ -55,9 +57,6 @@ PEERS_CODE = (
     "policies/peers",
     "policies/_grounds.py",
     "benchmarks/_courses.py",
-    "benchmarks/_gpcam.py",
-    "benchmarks/_habits.py",
-    "benchmarks/_xopt_in_time.py",
 )
 
 
@@ -93,7 +92,7 @@ class Part:
 
 
 PARTS: Mapping[str, Part] = {
-    "reach": Part("jet_4", {"ours": OURS, **PEERS, "random": RANDOM}, 120.0, HOLD_S),
+    "reach": Part("jet_4", {"ours": OURS, "random": RANDOM, **PEERS, **GUIDED}, 120.0, HOLD_S),
     "ablation": Part("jet_4", ABLATION, 120.0, HOLD_S),
     "limits": Part(
         "detector_damage",
@@ -110,8 +109,8 @@ PARTS: Mapping[str, Part] = {
 
 
 @cache
-def _version_of(scenario: str) -> str:
-    return version_of_the_code([f"sims/scenarios/{scenario}.yaml"])
+def _version_of(files: tuple[str, ...]) -> str:
+    return version_of_the_code(files) if files else ""
 
 
 def run_cell(part: str, name: str, tuning: Tuning, seed: int) -> dict[str, Any]:
@@ -154,10 +153,11 @@ class Field:
             self.peers if contender.packages else self.ours,
             partial(run_cell, part, name, tuning, seed),
             {
-                "scenario": f"{wanted.scenario} {_version_of(wanted.scenario)}",
+                "scenario": _version_of((f"sims/scenarios/{wanted.scenario}.yaml",)),
                 "policy": name,
                 "overrides": contender.overrides,
                 "versions": contender.versions,
+                "files": _version_of(contender.files),
                 "tuning": str(tuning),
                 "in_flight": tuning.in_flight,
                 "length_s": wanted.length_s,
