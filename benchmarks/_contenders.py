@@ -132,7 +132,7 @@ def _with_habit(peer: Contender, habit: Callable[..., Any], **options: Any) -> C
 
 
 GUIDED: Mapping[str, Contender] = {
-    f"{name}, guided": _with_habit(peer, Guided) for name, peer in PEERS.items()
+    f"{name} guided": _with_habit(peer, Guided) for name, peer in PEERS.items()
 }
 """Peers that somebody lets optimize a diagnostic first."""
 
@@ -145,7 +145,7 @@ FOLLOWERS: Mapping[str, Contender] = {
         files=("benchmarks/_xopt_in_time.py",),
     ),
     **{
-        f"{name}, {habit}": contender
+        f"{name} {habit}": contender
         for name, peer in PEERS.items()
         for habit, contender in {
             "holding": _with_habit(peer, Holding),

@@ -98,7 +98,7 @@ PARTS: Mapping[str, Part] = {
         "detector_damage",
         {
             "ours": OURS,
-            "ours, unlimited": Contender(overrides=("constraints=[]",)),
+            "ours unlimited": Contender(overrides=("constraints=[]",)),
             **{name: PEERS[name] for name in ("ax", "optuna", "blop", "xopt")},
         },
         90.0,
