@@ -244,7 +244,8 @@ class Holding:
     """Optimizes for a while, then stays at the best place until the objective has fallen.
 
     What a person would do with an optimizer that knows no drift: when the objective stays below
-    70 % of what it was in the beginning, an optimizer is made anew, and knows nothing of before.
+    70 % of what it was at the best place so far, or shows nothing at all, an optimizer is made
+    anew, and knows nothing of before.
 
     Parameters
     ----------
@@ -267,6 +268,7 @@ class Holding:
         self._search_s, self._near = search_s, near
         self._held: dict[str, Any] | None = None
         self._readings: dict[str, float] = {}
+        self._good = 0.0
         self._begun_s: float | None = None
         self._now_s = 0.0
         self._looks = 0
@@ -291,10 +293,10 @@ class Holding:
     @property
     def _has_fallen(self) -> bool:
         readings = list(self._readings.values())
-        if len(readings) < _REFERENCE_READINGS + _LOW_READINGS:
+        if len(readings) < _LOW_READINGS:
             return False
-        enough = _FALLEN * mean(readings[:_REFERENCE_READINGS])
-        return max(readings[-_LOW_READINGS:]) < enough
+        self._good = max(self._good, mean(readings[:_REFERENCE_READINGS]))
+        return max(readings[-_LOW_READINGS:]) <= _FALLEN * self._good
 
     def _around(self, place: Mapping[str, float]) -> Problem:
         if self._near is None:
