@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from _gpcam import GpcamPolicy
-from _habits import FixedStays, Guided, Holding, Opened, Renewed, WithoutErrors
+from _habits import FixedStays, Guided, Opened, Renewed, WithoutErrors
+from _holding import Holding
 from _xopt_in_time import XoptInTimePolicy
 
 from autosteer.contracts import Problem
@@ -19,6 +20,7 @@ from autosteer.policies.peers import AxPolicy, BlopPolicy, OptunaPolicy, XoptPol
 
 PIPELINED, WAITING = 8, 0
 _HABITS = ("benchmarks/_habits.py",)
+_HOLDING = "benchmarks/_holding.py"
 STAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -127,7 +129,7 @@ def _with_habit(peer: Contender, habit: Callable[..., Any], **options: Any) -> C
         peer,
         make=partial(habit, make=peer.make, **options),
         tunings=_WAITING_ONLY if peer.tunings == _WAITING_ONLY else _PIPELINED_ONLY,
-        files=(*peer.files, *_HABITS),
+        files=(*peer.files, *_HABITS, *((_HOLDING,) if habit is Holding else ())),
     )
 
 
