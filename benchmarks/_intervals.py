@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta
+
+Statistic = Callable[..., Any]
 
 
 def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
@@ -26,15 +29,17 @@ def upper_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
     return float(beta.ppf(confidence, successes + 1, trials - successes))
 
 
-def ratio_of_medians(
-    above: Sequence[float], below: Sequence[float], draws: int = 10_000
+def bootstrap_ratio(
+    above: Sequence[float], below: Sequence[float], statistic: Statistic, draws: int = 10_000
 ) -> tuple[float, float, float]:
-    """Return the ratio of the medians of two samples, with its bootstrap 95 % interval.
+    """Return the ratio of a statistic of two samples, with its bootstrap 95 % interval.
 
     Parameters
     ----------
     above, below : sequence of float
         The samples; each is drawn anew by itself.
+    statistic : callable
+        For example ``numpy.median``.
     draws : int, default 10000
         Draws of the bootstrap.
 
@@ -45,8 +50,8 @@ def ratio_of_medians(
     """
     rng = np.random.default_rng(0)
     tops, bottoms = (
-        np.median(rng.choice(np.asarray(sample, np.float64), (draws, len(sample))), axis=1)
+        statistic(rng.choice(np.asarray(sample, np.float64), (draws, len(sample))), axis=1)
         for sample in (above, below)
     )
     low, high = np.quantile(tops / bottoms, [0.025, 0.975])
-    return float(np.median(above) / np.median(below)), float(low), float(high)
+    return float(statistic(above) / statistic(below)), float(low), float(high)

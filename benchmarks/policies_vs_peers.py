@@ -31,12 +31,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 from _cells import Cells, Job, fill, table, version_of_the_code
 from _contenders import ABLATION, FOLLOWERS, GUIDED, OURS, PEERS, RANDOM, Contender, Tuning
 from _courses import run_course
-from _intervals import ratio_of_medians, upper_bound, wilson
+from _intervals import bootstrap_ratio, upper_bound, wilson
 from rich.progress import Progress
 
 from autosteer.cli._policies import make_policy
@@ -72,6 +73,8 @@ class Part:
         Who takes part.
     length_s : float
         Length of a run [s].
+    measure : {"reach", "loss"}
+        What counts: beam time to the optimum [s], or mean loss.
     hold_s : float
         A run ends early when the level is held for so long [s].
     tuning_seeds : int
@@ -81,19 +84,30 @@ class Part:
     scenario: str
     contenders: Mapping[str, Contender]
     length_s: float
+    measure: Literal["reach", "loss"] = "reach"
     hold_s: float = math.inf
     tuning_seeds: int = 5
 
     def cost(self, cell: Mapping[str, Any]) -> float:
-        """Return what a run has cost: beam time to the optimum [s], or mean loss."""
-        if math.isinf(self.hold_s):
+        """Return what a run has cost."""
+        if self.measure == "loss":
             return 1 - float(cell["mean_share"])
         return self.length_s if cell["reach_s"] is None else float(cell["reach_s"])
 
+    def ratio(self, costs: Sequence[float], others: Sequence[float]) -> dict[str, Any]:
+        """Return how much more it has cost than others."""
+        statistic = np.mean if self.measure == "loss" else np.median
+        ratio, low, high = bootstrap_ratio(costs, others, statistic)
+        # A run that does not get there might have taken any time.
+        least = ">= " if self.measure == "reach" and median(costs) >= self.length_s else ""
+        return {"over ours": f"{least}{ratio:.2f}", "95 % ": f"{low:.2f}-{high:.2f}"}
+
 
 PARTS: Mapping[str, Part] = {
-    "reach": Part("jet_4", {"ours": OURS, "random": RANDOM, **PEERS, **GUIDED}, 120.0, HOLD_S),
-    "ablation": Part("jet_4", ABLATION, 120.0, HOLD_S),
+    "reach": Part(
+        "jet_4", {"ours": OURS, "random": RANDOM, **PEERS, **GUIDED}, 120.0, hold_s=HOLD_S
+    ),
+    "ablation": Part("jet_4", ABLATION, 120.0, hold_s=HOLD_S),
     "limits": Part(
         "detector_damage",
         {
@@ -102,9 +116,8 @@ PARTS: Mapping[str, Part] = {
             **{name: PEERS[name] for name in ("ax", "optuna", "blop", "xopt")},
         },
         90.0,
-        HOLD_S,
     ),
-    "wander": Part("jet_wander", {"ours": OURS, **FOLLOWERS}, 600.0, tuning_seeds=3),
+    "wander": Part("jet_wander", {"ours": OURS, **FOLLOWERS}, 600.0, "loss", tuning_seeds=3),
 }
 
 
@@ -226,15 +239,30 @@ class Field:
             if not cells:
                 continue
             costs = [wanted.cost(cell) for cell in cells]
-            ours = ours or costs
+            if name == "ours":
+                ours = costs
             row = {"policy": name, "stays": str(tuning), "seeds": len(cells)}
             row |= _limits(cells) if part == "limits" else {}
-            row |= _loss(costs) if math.isinf(wanted.hold_s) else _reach(costs, cells)
-            ratio, low, high = ratio_of_medians(costs, ours)
-            row |= {"over the first": ratio, "95 % ": f"{low:.2f}-{high:.2f}"}
+            row |= _loss(costs) if wanted.measure == "loss" else _reach(costs, cells)
+            row |= wanted.ratio(costs, ours) if ours else {"over ours": "-", "95 % ": "-"}
             row["policy [cpu s]"] = fmean(cell["policy_cpu_s"] for cell in cells)
             row["failed"] = sum(bool(cell["failure"]) for cell in cells)
             rows.append(row)
+        return rows
+
+    def tuning_rows(self, part: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return how well each tuning does, as far as that is known."""
+        wanted = PARTS[part]
+        rows = []
+        for name in names:
+            tunings = wanted.contenders[name].tunings
+            for tuning in tunings if len(tunings) > 1 else ():
+                cells = self.cells(part, name, tuning, FIRST_TUNING_SEED, wanted.tuning_seeds)
+                if cells:
+                    row = {"policy": name, "stays": str(tuning), "seeds": len(cells)}
+                    row["mean cost"] = fmean(map(wanted.cost, cells))
+                    row["mean share"] = fmean(cell["mean_share"] for cell in cells)
+                    rows.append(row)
         return rows
 
 
@@ -261,7 +289,7 @@ def _limits(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what is not in the cache, and print the tables."""
+    """Run what is not in the cache, and print the tables of all that is in it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -270,6 +298,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--budget-s", type=float, default=3600.0)
+    parser.add_argument("--tunings", action="store_true", help="print also how they were tuned")
     parser.add_argument("--peers-version", help="take peers' cells of this version")
     arguments = parser.parse_args()
     peers_version = arguments.peers_version or version_of_the_code(PEERS_CODE)
@@ -278,12 +307,12 @@ def main() -> None:
         Cells("policies_vs_peers", arguments.budget_s, peers_version),
     )
     parts = arguments.parts.split(",")
+    only = arguments.only.split(",") if arguments.only else []
     names = {
         part: [
             name
             for name, contender in PARTS[part].contenders.items()
-            if contender.versions is not None
-            and (not arguments.only or name in arguments.only.split(","))
+            if contender.versions is not None and (not only or name in only)
         ]
         for part in parts
     }
@@ -292,7 +321,10 @@ def main() -> None:
     print(f"versions: peers {field.peers.version}, ours {field.ours.version}")
     for part in parts:
         print(f"\n{part}: {PARTS[part].scenario}")
-        print(table(field.rows(part, names[part], arguments.seeds)))
+        everybody = list(PARTS[part].contenders)
+        if arguments.tunings:
+            print(table(field.tuning_rows(part, everybody)), end="\n\n")
+        print(table(field.rows(part, everybody, arguments.seeds)))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import _cells
+import numpy as np
 import pytest
 from _cells import Cells, Job, fill, version_of_the_code
 from _courses import Course
-from _intervals import ratio_of_medians, upper_bound, wilson
+from _intervals import bootstrap_ratio, upper_bound, wilson
 
 
 @pytest.fixture(autouse=True)
@@ -71,5 +72,7 @@ def test_intervals() -> None:
     # No event in n trials: 1 - 0.05**(1/n), the rule of three.
     assert upper_bound(0, 60) == pytest.approx(1 - 0.05 ** (1 / 60))
     assert upper_bound(4, 4) == 1.0
-    ratio, low, high = ratio_of_medians([2.0, 2.0, 2.0], [1.0, 1.0])
-    assert (ratio, low, high) == (2.0, 2.0, 2.0)
+    assert bootstrap_ratio([2.0, 2.0, 2.0], [1.0, 1.0], np.median) == (2.0, 2.0, 2.0)
+    ratio, low, high = bootstrap_ratio([1.0, 2.0, 6.0], [1.0, 1.0], np.mean)
+    assert ratio == pytest.approx(3.0)
+    assert 1.0 <= low < ratio < high <= 6.0
