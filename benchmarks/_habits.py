@@ -184,9 +184,10 @@ class Renewed:
 
 
 class Guided:
-    """Optimizes a diagnostic first, and then the objective with all that has been measured.
+    """Optimizes a diagnostic until the objective shows something, and then the objective.
 
-    What a person would do with an optimizer that knows one objective, which shows nothing at first.
+    What a person would do with an optimizer that knows one objective, which shows nothing at
+    first. The optimizer of the objective is told all points so far.
 
     Parameters
     ----------
@@ -194,24 +195,26 @@ class Guided:
         The problem; its last diagnostic is the one.
     make : callable
         Makes the optimizer.
-    search_s : float, default 30
-        Time for which the diagnostic is optimized [s].
+    clear : float, default 5
+        The objective shows something where it is so many standard errors above zero.
     """
 
-    def __init__(self, problem: Problem, make: Maker, search_s: float = 30.0) -> None:
+    def __init__(self, problem: Problem, make: Maker, clear: float = 5.0) -> None:
         self._problem = problem
-        self._aim = problem.diagnostics[-1]
-        others = problem.diagnostics[:-1]
-        before = replace(problem, objectives=(self._aim,), diagnostics=others)
+        before = replace(
+            problem, objectives=problem.diagnostics[-1:], diagnostics=problem.diagnostics[:-1]
+        )
         self._inner = Renewed(before, make, most=10_000)
-        self._search_s = search_s
+        self._clear = clear
         self._points: dict[str, Point] = {}
         self._is_found = False
 
     def suggest(self, num_points: int) -> list[dict[str, Any]]:
         """Propose points."""
-        times = [float(point["_t_s"]) for point in self._points.values()] or [0.0]
-        if not self._is_found and max(times) - min(times) >= self._search_s:
+        name = self._problem.objective.name
+        if not self._is_found and any(
+            point[name] > self._clear * point[f"{name}_sem"] for point in self._points.values()
+        ):
             self._is_found = True
             self._inner.begin_anew(self._problem, list(self._points.values()))
         return self._inner.suggest(num_points)

@@ -8,8 +8,8 @@ reading where they take it, but not the diagnostics, which they have no word for
 
 Parts: ``reach``, beam time until the recommended place is as good as 95 % of the optimum and stays
 so for 20 s, on jet_4 (a run that does not get there counts with its whole length); there peers
-also are ``guided``: for 30 s they optimize the diagnostic that reaches farthest, and then the
-objective with all points so far; ``ablation``,
+also are ``guided``: they optimize the diagnostic that reaches farthest until the objective shows
+something, and then the objective with all points so far; ``ablation``,
 ours on the same with one thing left out; ``limits``, detector_damage: places tested that truly
 break the limit, and the time with and without it; ``wander``, jet_wander: the mean loss over ten
 minutes at the actual place. There peers have a model of time, or go on with the newest 100 to 150
