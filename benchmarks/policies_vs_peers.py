@@ -202,8 +202,8 @@ class Field:
             cells = self.cells(part, name, tuning, FIRST_TUNING_SEED, wanted.tuning_seeds)
             if len(cells) < wanted.tuning_seeds:
                 return None
-            # Among those that never get there, the one that stays where it is good.
-            costs[tuning] = fmean(map(wanted.cost, cells)), -fmean(c["mean_share"] for c in cells)
+            # Among those that never get there, the one that gets nearest.
+            costs[tuning] = fmean(map(wanted.cost, cells)), -fmean(c["end_share"] for c in cells)
         return min(costs, key=lambda tuning: costs[tuning])
 
     def cells(
@@ -261,7 +261,7 @@ class Field:
                 if cells:
                     row = {"policy": name, "stays": str(tuning), "seeds": len(cells)}
                     row["mean cost"] = fmean(map(wanted.cost, cells))
-                    row["mean share"] = fmean(cell["mean_share"] for cell in cells)
+                    row["share in the end"] = fmean(cell["end_share"] for cell in cells)
                     rows.append(row)
         return rows
 
