@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from _cells import Cells, table
 from _gpcam import GpcamPolicy
+from _intervals import wilson
 from botorch.test_functions.synthetic import Hartmann
 from numpy.typing import NDArray
 from rich.progress import Progress
@@ -200,16 +201,6 @@ def ask_time_s(name: str, count: int) -> float:
             times.append(time.process_time() - begin_s)
             policy.ingest([readings.read(point) for point in points])
     return statistics.median(times[1:])
-
-
-def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a fraction (doi:10.1080/01621459.1927.10502953)."""
-    share = successes / trials
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = (
-        z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    )
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def regret_row(function: str, name: str, cells: Sequence[Mapping[str, float]]) -> dict[str, Any]:
