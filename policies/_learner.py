@@ -115,6 +115,8 @@ class Learner:
         self._hyperparameters: dict[type[Link], Hyperparameters] = {}
         self._fitted_at = 0
         self._least_unit = 0.0
+        # What the last time of learning began with.
+        self._before: tuple[int, dict[type[Link], Hyperparameters]] = (0, {})
 
     def learn(
         self,
@@ -145,6 +147,7 @@ class Learner:
         Learned
             The model.
         """
+        self._before = (self._fitted_at, dict(self._hyperparameters))
         link = make_link(self._link_name, table, self._aim)
         kind = type(link)
         self._least_unit = least_unit / max(abs(link.slope(float(link.start(table)[-1]))), 1e-12)
@@ -200,13 +203,27 @@ class Learner:
             least_unit=self._least_unit,
         )
 
-    def checkpoint(self) -> dict[str, Any]:
-        """Return the state as JSON-able values."""
+    def checkpoint(self, *, learned: bool) -> dict[str, Any]:
+        """Return the state as JSON-able values.
+
+        Parameters
+        ----------
+        learned : bool
+            Whether the present table has been learned: it will have to be learned again then, with
+            the same result.
+
+        Returns
+        -------
+        dict
+            The state.
+        """
+        now = (self._fitted_at, self._hyperparameters)
+        fitted_at, hyperparameters = self._before if learned else now
         return {
-            "fitted_at": self._fitted_at,
+            "fitted_at": fitted_at,
             "hyperparameters": {
                 kind.__name__: {name: value.tolist() for name, value in found.items()}
-                for kind, found in self._hyperparameters.items()
+                for kind, found in hyperparameters.items()
             },
         }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,7 @@ class Surrogate:
         variance = None
         if data.variance is not None:
             variance = torch.from_numpy(data.variance / self._unit**2).unsqueeze(-1)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _double_precision():
             warnings.simplefilter("ignore", NumericalWarning)
             warnings.simplefilter("ignore", OptimizationWarning)
             warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
@@ -246,6 +247,17 @@ class Surrogate:
         return later
 
 
+@contextlib.contextmanager
+def _double_precision() -> Generator[None]:
+    """Make constants in double precision, whatever others have made the default."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def _root_of(covariance: Float) -> Float:
     """Return the Cholesky root; places that repeat need some noise to tell them apart."""
     jitter = _JITTER * float(np.mean(np.diag(covariance)))
@@ -266,29 +278,31 @@ def _kernel(n_inputs: int, with_time: bool) -> Kernel:
     n_places = n_inputs - with_time
     places = tuple(range(n_places))
     bumps = RBFKernel(
-        ard_num_dims=n_places,
-        active_dims=places,
-        lengthscale_prior=LogNormalPrior(*_LENGTH_PRIOR),
+        ard_num_dims=n_places, active_dims=places, lengthscale_prior=_prior(_LENGTH_PRIOR)
     )
-    bumps.lengthscale = math.exp(_LENGTH_PRIOR[0])
     dome = QuadraticKernel(
-        ard_num_dims=n_places,
-        active_dims=places,
-        lengthscale_prior=LogNormalPrior(*_DOME_LENGTH_PRIOR),
+        ard_num_dims=n_places, active_dims=places, lengthscale_prior=_prior(_DOME_LENGTH_PRIOR)
     )
-    dome.lengthscale = math.exp(_DOME_LENGTH_PRIOR[0])
-    scaled = ScaleKernel(bumps, outputscale_prior=LogNormalPrior(*_SCALE_PRIOR))
-    scaled.outputscale = math.exp(_SCALE_PRIOR[0])
-    scaled_dome = ScaleKernel(dome, outputscale_prior=LogNormalPrior(*_DOME_SCALE_PRIOR))
-    scaled_dome.outputscale = math.exp(_DOME_SCALE_PRIOR[0])
+    scaled = ScaleKernel(bumps, outputscale_prior=_prior(_SCALE_PRIOR))
+    scaled_dome = ScaleKernel(dome, outputscale_prior=_prior(_DOME_SCALE_PRIOR))
     kernel: Kernel = scaled + scaled_dome
+    time = MaternKernel(nu=0.5, active_dims=(n_places,), lengthscale_prior=_prior(_TIME_PRIOR))
     if with_time:
-        time = MaternKernel(
-            nu=0.5, active_dims=(n_places,), lengthscale_prior=LogNormalPrior(*_TIME_PRIOR)
-        )
-        time.lengthscale = math.exp(_TIME_PRIOR[0])
         kernel = kernel * time
-    return kernel.double()
+    kernel = kernel.double()
+    bumps.lengthscale = math.exp(_LENGTH_PRIOR[0])
+    dome.lengthscale = math.exp(_DOME_LENGTH_PRIOR[0])
+    scaled.outputscale = math.exp(_SCALE_PRIOR[0])
+    scaled_dome.outputscale = math.exp(_DOME_SCALE_PRIOR[0])
+    if with_time:
+        time.lengthscale = math.exp(_TIME_PRIOR[0])
+    return kernel
+
+
+def _prior(numbers: tuple[float, float]) -> LogNormalPrior:
+    """Make a lognormal prior from mean and standard deviation of the logarithm."""
+    loc, scale = torch.tensor(numbers, dtype=torch.float64)
+    return LogNormalPrior(loc, scale)
 
 
 class QuadraticKernel(Kernel):  # type: ignore[misc]

@@ -125,6 +125,7 @@ class BayesianPolicy:
         }
         self._learned: dict[Aim, Learned] = {}
         self._fence = Fence(problem.limits, "auto")
+        self._fence_is_current = False
         self._asks = 0
         self._here: Float | None = None
         self._gain = math.nan
@@ -176,6 +177,7 @@ class BayesianPolicy:
         """
         self._ledger.ingest(points)
         self._learned.clear()
+        self._fence_is_current = False
 
     def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take suggestions that could not be measured: the policy keeps away from them.
@@ -234,7 +236,9 @@ class BayesianPolicy:
         """Learn the limited quantities; tell whether there is anything to learn from."""
         if any(not len(self._ledger.table(limit.name)) for limit in self._problem.limits):
             return False
-        self._fence.learn(self._ledger)
+        if not self._fence_is_current:
+            self._fence.learn(self._ledger)
+            self._fence_is_current = True
         return True
 
     def _begin_safely(self) -> Choice:
@@ -421,7 +425,16 @@ class BayesianPolicy:
             "here": None if self._here is None else self._here.tolist(),
             "ledger": self._ledger.checkpoint(),
             "gain": self._gain if math.isfinite(self._gain) else None,
-            "learners": {name: one.checkpoint() for name, one in self._all_learners.items()},
+            "learners": {
+                **{
+                    aim.name: self._learners[aim.name].checkpoint(learned=aim in self._learned)
+                    for aim in self._aims
+                },
+                **{
+                    name: learner.checkpoint(learned=self._fence_is_current)
+                    for name, learner in self._fence.learners.items()
+                },
+            },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -436,10 +449,7 @@ class BayesianPolicy:
         self._here = None if state["here"] is None else np.array(state["here"])
         self._ledger.restore(state["ledger"])
         self._gain = math.nan if state["gain"] is None else float(state["gain"])
-        for name, learner in self._all_learners.items():
+        for name, learner in {**self._learners, **self._fence.learners}.items():
             learner.restore(state["learners"][name])
         self._learned.clear()
-
-    @property
-    def _all_learners(self) -> dict[str, Learner]:
-        return {**self._learners, **self._fence.learners}
+        self._fence_is_current = False

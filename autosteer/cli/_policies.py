@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from threadpoolctl import threadpool_limits
+
 from autosteer.cli._names import resolve
 from autosteer.cli._warm_start import warm_start_points
 from autosteer.contracts import Experiment, Policy, PolicyError
@@ -64,7 +66,11 @@ def make_host(experiment: Experiment) -> PolicyHost:
 
 
 def pin_threads() -> None:
-    """Keep torch to one thread: more of them cost time on small problems, and disturb others."""
+    """Keep linear algebra to one thread.
+
+    More of them cost time on small problems, disturb others, and round differently from run to run.
+    """
+    threadpool_limits(1)
     with contextlib.suppress(ImportError):
         import torch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import qmc
@@ -62,6 +63,21 @@ def test_a_fit_goes_on_from_an_earlier_one(model: Surrogate) -> None:
         steps=0,
     )
     assert again.lengths.tolist() == pytest.approx(model.lengths.tolist())
+
+
+def test_predictions_do_not_depend_on_the_precision_that_others_made_the_default(
+    model: Surrogate,
+) -> None:
+    before = torch.get_default_dtype()
+    try:
+        means = []
+        for dtype in (torch.float32, torch.float64):
+            torch.set_default_dtype(dtype)
+            again = Surrogate(Data(model.x, bumps(model.x), np.full(40, 0.05**2)))
+            means.append(again.mean(model.x[:5]).tolist())
+    finally:
+        torch.set_default_dtype(before)
+    assert means[0] == means[1]
 
 
 def test_the_knowledge_gradient_is_the_mean_rise_of_the_maximum(model: Surrogate) -> None:
