@@ -49,7 +49,7 @@ class CurvedLink(ABC):
     rounds = 12
 
     def __init__(self, table: Table, aim: Aim) -> None:
-        self._sign = 1.0 if aim.maximize else -1.0
+        self._sign = aim.sign
         sem = filled_errors(table)
         if sem is None:
             raise PolicyError(f"this link needs standard errors of '{aim.name}'")

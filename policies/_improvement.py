@@ -21,7 +21,7 @@ Float = NDArray[np.float64]
 # Stays that are considered [s]; the one is taken that teaches most per second.
 _STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _USUAL_STAY_S = 0.2
-_FEWEST_SHOTS = 4
+FEWEST_SHOTS = 4
 _WIDTH = 64
 # Where nothing is worth leaving for, the knobs stay this long before they ask again [s].
 _REST_S = 0.8
@@ -178,34 +178,34 @@ class Improvement:
             The place, how long to stay, and why.
         """
         learned, model, top = self._learned, self._model, self._top
-        start = np.concatenate([self._start, self._situation.allowed(top[None])])
         x = climb(
             self._rate,
-            start,
+            np.concatenate([self._start, top[None]]),
             self._lengths / 3,
             self._rng,
             self._situation.allowed,
             rounds=3,
             width=_WIDTH,
         )
-        shots = self._worthwhile_shots(x)
-        if shots is not None and self._is_not_worth_it(x, shots):
-            x, shots = top, round(_REST_S * (self._problem.rate_hz or 0.0))
+        rate_hz = self._problem.rate_hz
+        shots = None if rate_hz is None else self._worthwhile_shots(x, rate_hz)
+        gain = self._gain(x, shots)
+        if rate_hz and shots and self._costs_more(x, shots / rate_hz, gain):
+            x, shots = top, round(_REST_S * rate_hz)
+            gain = self._gain(x, shots)
         [best_mean], [best_sd] = learned.natural(top[None])
         [here_mean], [here_sd] = learned.natural(x[None])
-        [gain] = self._worth(x[None], None if shots is None else np.array(shots))
         best = float(self._mean.max())
-        gain *= learned.link.slope(best)
         hoped = float(np.max(self._mean + np.sqrt(model.variance(self._choices))))
         now = learned.natural_at(best)
-        worse_than = best_mean - 2 * best_sd if self._aim.maximize else best_mean + 2 * best_sd
+        worse_than = best_mean - 2 * self._aim.sign * best_sd
         return Choice(
             x,
             f"{self._aim.name}: expects {here_mean:.4g} +- {here_sd:.2g} here, {best_mean:.4g} "
             f"+- {best_sd:.2g} at the best; a measurement is worth {gain:.2g}",
             shots,
             None if shots is None or self._aim != self._problem.objective else float(worse_than),
-            gain=float(gain),
+            gain=gain,
             room=abs(learned.natural_at(hoped) - now) / max(abs(now), 1e-12),
         )
 
@@ -223,6 +223,11 @@ class Improvement:
             gain = gain + self._situation.fence.widening(x, *self._beyond, shots)
         return gain
 
+    def _gain(self, x: Float, shots: int | None) -> float:
+        """Return what one measurement is worth, in the quantity's unit."""
+        [worth] = self._worth(x[None], None if shots is None else np.array(shots))
+        return float(worth) * self._learned.link.slope(float(self._mean.max()))
+
     def _rate(self, x: Float) -> Float:
         """Return what measurements of usual length are worth, per second."""
         rate_hz = self._problem.rate_hz
@@ -231,13 +236,10 @@ class Improvement:
         usual = max(_USUAL_STAY_S * rate_hz, self._aim.min_shots)
         return self._worth(x, np.array(usual)) / (usual / rate_hz + self._situation.travel_s(x))
 
-    def _worthwhile_shots(self, x: Float) -> int | None:
+    def _worthwhile_shots(self, x: Float, rate_hz: float) -> int:
         """Return the number of shots that teaches most per second."""
-        rate_hz = self._problem.rate_hz
-        if rate_hz is None:
-            return None
         [travel_s] = self._situation.travel_s(x[None])
-        least = max(_FEWEST_SHOTS, self._aim.min_shots)
+        least = max(FEWEST_SHOTS, self._aim.min_shots)
         counts = [max(stay_s * rate_hz, least) for stay_s in _STAYS_S]
         rates = [
             float(self._worth(x[None], np.array(count))[0]) / (count / rate_hz + travel_s)
@@ -245,23 +247,19 @@ class Improvement:
         ]
         return round(counts[int(np.argmax(rates))])
 
-    def _is_not_worth_it(self, x: Float, shots: int) -> bool:
+    def _costs_more(self, x: Float, stay_s: float, gain: float) -> bool:
         """Tell whether a measurement costs more of the objective than it will bring."""
         # It brings its expected gain for as long as that is of use, and costs what the best place
         # would give during the way, and what it gives more than this place during the stay.
-        horizon_s, rate_hz = self._situation.horizon_s, self._problem.rate_hz
-        if self._aim != self._problem.objective or rate_hz is None or math.isinf(horizon_s):
+        horizon_s = self._situation.horizon_s
+        if self._aim != self._problem.objective or math.isinf(horizon_s):
             return False
-        sign = 1.0 if self._aim.maximize else -1.0
         natural, _ = self._learned.natural(np.concatenate([self._top[None], x[None]]))
-        best, here = sign * natural
+        best, here = self._aim.sign * natural
         elsewhere, _ = self._learned.natural(self._learned.surrogate.x)
-        usual = float(np.median(sign * elsewhere))
-        stay_s = shots / rate_hz
+        usual = float(np.median(self._aim.sign * elsewhere))
         # There, and back again.
         [travel_s] = 2 * self._situation.travel_s(x[None])
-        [gain] = self._worth(x[None], np.array(shots))
-        gain *= self._learned.link.slope(float(self._mean.max()))
         cost = max(best - here, 0.0) * stay_s + max(best - usual, 0.0) * travel_s
         return bool(gain * max(horizon_s - stay_s - travel_s, 0.0) < cost)
 

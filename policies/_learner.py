@@ -169,7 +169,8 @@ class Learner:
                 under, value, np.zeros(len(value)) if variance is None else variance, expected
             )
             prior = factor * under
-        for _ in range(2 if link.rounds > 1 and due else 1):
+        # Hyperparameters and values depend on each other: after a fit, twice.
+        for _ in range(2 if due else 1):
             latent = self._settle(x, table, link, latent, prior, fit=due)
         value, variance = link.linearised(table, latent)
         own = self._model(Data(x, value - prior, variance), kind, fit=due)
@@ -181,7 +182,7 @@ class Learner:
         self, x: Float, table: Table, link: Link, latent: Float, prior: Float, *, fit: bool
     ) -> Float:
         """Linearise about the model's own values until both agree."""
-        for number in range(link.rounds if link.rounds > 1 else 0):
+        for number in range(link.rounds):
             value, variance = link.linearised(table, latent)
             data = Data(x, value - prior, variance)
             surrogate = self._model(data, type(link), fit=fit and number == 0)

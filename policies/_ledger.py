@@ -149,7 +149,7 @@ class Ledger:
     def __init__(self, problem: Problem) -> None:
         self.names = tuple(problem.knobs)
         self.objective = problem.objective.name
-        self.sign = 1.0 if problem.objective.maximize else -1.0
+        self._sign = problem.objective.sign
         self._quantities = problem.quantities
         self._context = problem.context
         self.grounds = Grounds(problem)
@@ -328,7 +328,7 @@ class Ledger:
         points = [point for point in self.measured.values() if name in point.readings]
         if not points:
             return {}
-        top = max(points, key=lambda point: self.sign * point.readings[name].mean)
+        top = max(points, key=lambda point: self._sign * point.readings[name].mean)
         reading = top.readings[name]
         return {**self.named(top.x), name: reading.mean, f"{name}_sd": reading.sem}
 

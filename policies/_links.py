@@ -29,7 +29,7 @@ class Link(Protocol):
 
     @property
     def rounds(self) -> int:
-        """Linearisations that are needed."""
+        """Most linearisations about the model's own values; 0 where nothing is to be linearised."""
         ...
 
     def start(self, table: Table) -> Float:
@@ -64,14 +64,14 @@ class IdentityLink:
     ----------
     table : Table
         What was measured.
-    maximize : bool
-        Whether more is better.
+    aim : Aim
+        The quantity.
     """
 
-    rounds = 1
+    rounds = 0
 
-    def __init__(self, table: Table, maximize: bool) -> None:
-        self._sign = 1.0 if maximize else -1.0
+    def __init__(self, table: Table, aim: Aim) -> None:
+        self._sign = aim.sign
         self._sem = filled_errors(table)
         self._per_shot = variance_per_shot(table, self._sem)
 
@@ -211,7 +211,7 @@ def make_link(name: LinkName, table: Table, aim: Aim) -> Link:
         return LogitLink(table, aim)
     if name == "log" or (name == "auto" and _is_peak(table, aim)):
         return LogLink(table, aim)
-    return IdentityLink(table, aim.maximize)
+    return IdentityLink(table, aim)
 
 
 def _is_peak(table: Table, aim: Aim) -> bool:

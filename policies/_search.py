@@ -49,8 +49,7 @@ def has_signal(table: Table, aim: Aim) -> bool:
         return True
     if aim.fraction and aim.maximize and np.isfinite(table.n).all():
         return _has_excess(table)
-    sign = 1.0 if aim.maximize else -1.0
-    mean = sign * table.mean
+    mean = aim.sign * table.mean
     if np.isfinite(table.n).all():
         # A few shots that agree by chance are not certain: all are judged by one law.
         constant, slope = variance_law(table.mean, sem, table.n)

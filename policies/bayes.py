@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from autosteer.policies._candidates import climb, sobol_points
 from autosteer.policies._chain import Model
 from autosteer.policies._errors import filled_errors
 from autosteer.policies._fence import Fence
-from autosteer.policies._improvement import Choice, Improvement, Situation
+from autosteer.policies._improvement import FEWEST_SHOTS, Choice, Improvement, Situation
 from autosteer.policies._learner import Learned, Learner
 from autosteer.policies._ledger import Ledger
 from autosteer.policies._links import LinkName
@@ -25,7 +25,6 @@ from autosteer.policies._search import PeakSearch, has_signal
 
 Float = NDArray[np.float64]
 
-_FEWEST_SHOTS = 4
 # A diagnostic is known well enough when no place can be hoped, by one standard deviation, to be
 # better by more than this share.
 _ROOM = 0.25
@@ -33,6 +32,16 @@ _ROOM = 0.25
 _GOOD_SHARE = 0.85
 # Points that enter the model: more would make asks slow.
 _MOST_POINTS = 300
+
+
+@dataclass(slots=True)
+class _Known:
+    """What follows from the points measured so far, as far as somebody has asked for it."""
+
+    quantities: dict[Aim, Learned] = field(default_factory=dict)
+    limits: bool = False
+    telling: list[Aim] | None = None
+    best: dict[str, Any] | None = None
 
 
 class BayesianPolicy:
@@ -123,9 +132,8 @@ class BayesianPolicy:
         self._learners = {
             aim.name: Learner(aim, link, with_time=drift_s is not None) for aim in self._aims
         }
-        self._learned: dict[Aim, Learned] = {}
         self._fence = Fence(problem.limits, "auto")
-        self._fence_is_current = False
+        self._known = _Known()
         self._asks = 0
         self._here: Float | None = None
         self._gain = math.nan
@@ -176,8 +184,7 @@ class BayesianPolicy:
             never suggested are welcome.
         """
         self._ledger.ingest(points)
-        self._learned.clear()
-        self._fence_is_current = False
+        self._known = _Known()
 
     def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take suggestions that could not be measured: the policy keeps away from them.
@@ -214,9 +221,12 @@ class BayesianPolicy:
     @property
     def _telling(self) -> list[Aim]:
         """Quantities that stand out from the noise, from the broadest to the objective itself."""
-        tables = [(aim, self._ledger.table(aim.name)) for aim in self._aims]
-        telling = [aim for aim, table in tables if len(table) >= 2 and has_signal(table, aim)]
-        return telling[::-1]
+        if self._known.telling is None:
+            tables = [(aim, self._ledger.table(aim.name)) for aim in reversed(self._aims)]
+            self._known.telling = [
+                aim for aim, table in tables if len(table) >= 2 and has_signal(table, aim)
+            ]
+        return self._known.telling
 
     @property
     def _avoided(self) -> Float:
@@ -236,9 +246,9 @@ class BayesianPolicy:
         """Learn the limited quantities; tell whether there is anything to learn from."""
         if any(not len(self._ledger.table(limit.name)) for limit in self._problem.limits):
             return False
-        if not self._fence_is_current:
+        if not self._known.limits:
             self._fence.learn(self._ledger)
-            self._fence_is_current = True
+            self._known.limits = True
         return True
 
     def _begin_safely(self) -> Choice:
@@ -254,8 +264,7 @@ class BayesianPolicy:
         deviation = np.zeros(len(table))
         precision = np.ones(len(table))
         if sem is not None:
-            sign = 1.0 if self._objective.maximize else -1.0
-            deviation = sign * (table.mean - np.median(table.mean)) / sem
+            deviation = self._objective.sign * (table.mean - np.median(table.mean)) / sem
             precision = np.median(sem) / sem
         telling = self._telling
         x = self._search.next_place(
@@ -270,7 +279,7 @@ class BayesianPolicy:
         if self._problem.rate_hz is not None:
             # As long as the way: more would be spent on nothing, less on motion.
             [travel_s] = self._grounds.travel_s(x[None], self._here)
-            least = _FEWEST_SHOTS
+            least = FEWEST_SHOTS
             if telling or not self._problem.diagnostics:
                 least = max(least, self._objective.min_shots)
             shots = max(round(travel_s * self._problem.rate_hz), least)
@@ -307,7 +316,7 @@ class BayesianPolicy:
 
     def _learn(self, aim: Aim) -> Learned:
         """Learn a quantity; one that is costly to measure follows those that are not."""
-        if aim not in self._learned:
+        if aim not in self._known.quantities:
             below: Model | None = None
             for other in self._telling:
                 if other != aim and other.min_shots < aim.min_shots:
@@ -315,10 +324,10 @@ class BayesianPolicy:
             table = self._ledger.table(aim.name).thinned(_MOST_POINTS)
             more, now = inputs_besides_knobs(table, self._ledger.context, self._drift_s)
             x = np.concatenate([table.x, more], axis=1)
-            self._learned[aim] = self._learners[aim.name].learn(
+            self._known.quantities[aim] = self._learners[aim.name].learn(
                 x, table, below, now=now if len(now) else None
             )
-        return self._learned[aim]
+        return self._known.quantities[aim]
 
     def should_stop(self) -> tuple[bool, str]:
         """Tell whether the goal is reached, or not worth the beam.
@@ -335,8 +344,9 @@ class BayesianPolicy:
         best = self.best() if goal.target is not None else {}
         if goal.target is not None and best and self._objective in self._telling:
             name = self._objective.name
-            sign = 1.0 if self._objective.maximize else -1.0
-            ahead = sign * (best[name] - goal.target) / max(best[f"{name}_sd"], 1e-300)
+            ahead = (
+                self._objective.sign * (best[name] - goal.target) / max(best[f"{name}_sd"], 1e-300)
+            )
             if ndtr(ahead) >= goal.confidence:
                 return True, f"{name} is {best[name]:.4g}: the target of {goal.target:g} is reached"
         if goal.min_gain is not None and self._gain < goal.min_gain:
@@ -356,8 +366,13 @@ class BayesianPolicy:
             first measurement. With fewer than two points, the better of them. With limits, the best
             of the places that keep them.
         """
+        if self._known.best is None:
+            self._known.best = self._find_best()
+        return dict(self._known.best)
+
+    def _find_best(self) -> dict[str, Any]:
         name = self._objective.name
-        if len(self._ledger.table(name)) < 2:
+        if not self._measured(self._objective):
             return self._ledger.best_measured()
         learned = self._learn(self._objective)
         if self._fence and not self._learn_limits():
@@ -407,7 +422,7 @@ class BayesianPolicy:
         PolicyError
             If fewer than two points are measured.
         """
-        if len(self._ledger.table(self._ledger.objective)) < 2:
+        if not self._measured(self._objective):
             raise PolicyError("the model needs two measured points at least")
         rows = [[point[name] for name in self._ledger.names] for point in points]
         return self._learn(self._objective).natural(self._ledger.unit(rows))
@@ -427,11 +442,13 @@ class BayesianPolicy:
             "gain": self._gain if math.isfinite(self._gain) else None,
             "learners": {
                 **{
-                    aim.name: self._learners[aim.name].checkpoint(learned=aim in self._learned)
+                    aim.name: self._learners[aim.name].checkpoint(
+                        learned=aim in self._known.quantities
+                    )
                     for aim in self._aims
                 },
                 **{
-                    name: learner.checkpoint(learned=self._fence_is_current)
+                    name: learner.checkpoint(learned=self._known.limits)
                     for name, learner in self._fence.learners.items()
                 },
             },
@@ -451,5 +468,4 @@ class BayesianPolicy:
         self._gain = math.nan if state["gain"] is None else float(state["gain"])
         for name, learner in {**self._learners, **self._fence.learners}.items():
             learner.restore(state["learners"][name])
-        self._learned.clear()
-        self._fence_is_current = False
+        self._known = _Known()

@@ -62,7 +62,7 @@ class SceneScore:
                 experiment.name,
                 [("simulation.beamline.world", f"does not know the truth of {', '.join(unknown)}")],
             )
-        self._signs = np.array([1.0 if aim.maximize else -1.0 for aim in self._problem.objectives])
+        self._signs = np.array([aim.sign for aim in self._problem.objectives])
         first = self._problem.objective
         column = self._known[first.name].column.partition(".")[2]
         self._from_zero = first.maximize and scene.signals[column].law != "reading"

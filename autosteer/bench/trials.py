@@ -141,7 +141,7 @@ class _Log:
 
 def _values(truths: Sequence[Mapping[str, float]], aims: Sequence[Aim]) -> Float:
     """Give the objectives, shape (n, k), so that more is better."""
-    signs = np.array([1.0 if aim.maximize else -1.0 for aim in aims])
+    signs = np.array([aim.sign for aim in aims])
     rows = [[truth.get(aim.name, np.nan) for aim in aims] for truth in truths]
     values: Float = signs * np.array(rows, np.float64).reshape(-1, len(aims))
     return values

@@ -77,6 +77,11 @@ class Knob(Section):
         "counts the same [units/s]",
     )
 
+    @property
+    def rest_s(self) -> float:
+        """Time after an arrival before the shots count [s]."""
+        return self.settle_s + self.response_delay_s
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low < self.high:
@@ -310,6 +315,11 @@ class Experiment(Section):
         )
 
     @property
+    def rest_s(self) -> float:
+        """Time after the arrival of all knobs before shots count [s]."""
+        return max(knob.rest_s for knob in self.knobs.values())
+
+    @property
     def problem(self) -> Problem:
         """What the policy is to do."""
         stop = self.stop
@@ -339,7 +349,7 @@ class Experiment(Section):
             ),
             goal=Goal(stop.target, stop.min_gain, stop.confidence),
             rate_hz=self.source.rate_hz,
-            rest_s=max(knob.settle_s + knob.response_delay_s for knob in self.knobs.values()),
+            rest_s=self.rest_s,
             seed=self.seed,
         )
 

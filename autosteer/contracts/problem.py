@@ -74,6 +74,11 @@ class Aim:
     fraction: bool = False
     min_shots: int = 1
 
+    @property
+    def sign(self) -> float:
+        """1 where more is better, -1 where less is."""
+        return 1.0 if self.maximize else -1.0
+
 
 @dataclass(frozen=True, slots=True)
 class OutcomeLimit:

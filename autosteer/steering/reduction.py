@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,3 +167,23 @@ class Reduction:
         n_groups = len(sums)
         squares = float(residuals @ residuals) / (n_groups - 1)
         return squares * n_groups / float(sums[:, 1].sum()) ** 2
+
+
+def estimates_of(reductions: Mapping[str, Reduction]) -> dict[str, Estimate]:
+    """Return the estimates that there are.
+
+    Parameters
+    ----------
+    reductions : mapping of str to Reduction
+        Reductions by the name of their quantity.
+
+    Returns
+    -------
+    dict of str to Estimate
+        Quantities with too few shots are left out.
+    """
+    return {
+        name: estimate
+        for name, reduction in reductions.items()
+        if (estimate := reduction.estimate) is not None
+    }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autosteer.contracts import Experiment, Outcome, Suggestion
 from autosteer.steering.readback import ReadbackHistory
-from autosteer.steering.reduction import Reduction
+from autosteer.steering.reduction import Reduction, estimates_of
 from autosteer.steering.trails import Trail
 from autosteer.stream import JoinedShots
 
@@ -84,7 +85,7 @@ class Setting:
         if self.closed_ns is not None:
             mask &= times_ns + margin_ns < self.closed_ns
         for name, knob in self._knobs.items():
-            hold_ns = round((knob.settle_s + knob.response_delay_s) * 1e9)
+            hold_ns = round(knob.rest_s * 1e9)
             mask &= histories[name].in_position(
                 times_ns, self.target[name], knob.tolerance, hold_ns, margin_ns
             )
@@ -116,8 +117,10 @@ class Setting:
     @property
     def is_clearly_worse(self) -> bool:
         """Whether the objective is worse than the suggestion allows, by two standard errors."""
+        if self._worse_than is None:
+            return False
         estimate = self._reductions[self._objective.name].estimate
-        if self._worse_than is None or estimate is None:
+        if estimate is None:
             return False
         sign = 1 if self._objective.direction == "maximize" else -1
         return sign * (estimate.mean - self._worse_than) + 2 * estimate.sem < 0
@@ -136,15 +139,10 @@ class Setting:
             The summary; quantities with too few shots are left out.
         """
         elapsed_s = (self.t_last_shot_ns - self._t_first_shot_ns) / 1e9
-        estimates = {
-            name: estimate
-            for name, reduction in self._reductions.items()
-            if (estimate := reduction.estimate) is not None
-        }
         return Outcome(
             suggestion_id=self.suggestion_id,
             readback=dict(self._readback),
-            estimates=estimates,
+            estimates=estimates_of(self._reductions),
             n_shots=self.n_shots,
             first_pulse_id=self._first_pulse_id,
             last_pulse_id=self.last_pulse_id,
@@ -154,6 +152,9 @@ class Setting:
             sample_used_nl=None if self._flow is None else self._flow * elapsed_s * 1000 / 60,
             final=final,
         )
+
+
+CollectorT = TypeVar("CollectorT", Setting, Trail)
 
 
 class SettingBook:
@@ -282,12 +283,7 @@ class SettingBook:
         list of Setting
             In the order opened.
         """
-        done = [
-            setting
-            for setting in self.left
-            if self._is_complete(setting.closed_ns, t_processed_ns, now_ns)
-        ]
-        self.left = [setting for setting in self.left if setting not in done]
+        done, self.left = self._parted(self.left, t_processed_ns, now_ns)
         return done
 
     def complete_trails(self, t_processed_ns: int, now_ns: int) -> list[Trail]:
@@ -303,16 +299,20 @@ class SettingBook:
         list of Trail
             In the order begun.
         """
-        done = [
-            trail
-            for trail in self.trails
-            if self._is_complete(trail.closed_ns, t_processed_ns, now_ns)
-        ]
-        self.trails = [trail for trail in self.trails if trail not in done]
+        done, self.trails = self._parted(self.trails, t_processed_ns, now_ns)
         return done
 
-    def _is_complete(self, closed_ns: int | None, t_processed_ns: int, now_ns: int) -> bool:
-        if closed_ns is None:
-            return False
+    def _parted(
+        self, collectors: Sequence[CollectorT], t_processed_ns: int, now_ns: int
+    ) -> tuple[list[CollectorT], list[CollectorT]]:
+        """Part those that are complete from those that may still get shots."""
         wait_ns = round(2 * self._experiment.join.deadline_s * 1e9)
-        return t_processed_ns >= closed_ns or now_ns > closed_ns + wait_ns
+        done: list[CollectorT] = []
+        going_on: list[CollectorT] = []
+        for one in collectors:
+            closed_ns = one.closed_ns
+            complete = closed_ns is not None and (
+                t_processed_ns >= closed_ns or now_ns > closed_ns + wait_ns
+            )
+            (done if complete else going_on).append(one)
+        return done, going_on

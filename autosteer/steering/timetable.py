@@ -27,9 +27,7 @@ class Timetable:
     def __init__(self, experiment: Experiment) -> None:
         self._dwell = experiment.dwell
         self._rate_hz = experiment.source.rate_hz
-        self._hold_s = max(
-            knob.settle_s + knob.response_delay_s for knob in experiment.knobs.values()
-        )
+        self._rest_s = experiment.rest_s
         self._ask_s = 0.15
         self._move_s = 0.5
         # Where the present dwell has begun; a person who reads suggestions may stay for several.
@@ -88,7 +86,7 @@ class Timetable:
         """
         if self._dwell.in_flight == 0:
             return setting.n_shots
-        settled_ns = setting.arrived_ns + round(self._hold_s * 1e9)
+        settled_ns = setting.arrived_ns + round(self._rest_s * 1e9)
         unseen_s = max(now_ns - max(settled_ns, t_processed_ns), 0) / 1e9
         return setting.n_shots + unseen_s * self._rate_hz
 
@@ -109,9 +107,8 @@ class Timetable:
         """
         if now_ns - self._begun_ns >= self._dwell.max_s * 1e9 or self._is_decided(setting):
             return 1.0
-        wanted = setting.wanted_shots or self._dwell.shots
         taken = self.shots_taken(setting, t_processed_ns, now_ns)
-        return (taken - self._shots_before) / wanted
+        return (taken - self._shots_before) / self._wanted(setting.wanted_shots)
 
     def _is_decided(self, setting: Setting) -> bool:
         """Tell whether the shots so far say that the place is worse than what the policy wants."""
@@ -132,8 +129,8 @@ class Timetable:
         bool
             Whether to ask.
         """
-        wanted = setting.wanted_shots or self._dwell.shots
-        return (1 - share_done) * wanted / self._rate_hz <= self._lead_s
+        shots_left = (1 - share_done) * self._wanted(setting.wanted_shots)
+        return shots_left / self._rate_hz <= self._lead_s
 
     def ask_is_due_on_the_way(self, shots: int | None, since_s: float) -> bool:
         """Tell the same during a move.
@@ -150,8 +147,12 @@ class Timetable:
         bool
             Whether to ask.
         """
-        stay_s = (shots or self._dwell.shots) / self._rate_hz
-        return self._move_s - since_s + self._hold_s + stay_s <= self._lead_s
+        stay_s = self._wanted(shots) / self._rate_hz
+        return self._move_s - since_s + self._rest_s + stay_s <= self._lead_s
+
+    def _wanted(self, shots: int | None) -> int:
+        """Return the shots of a complete setting: as many as the policy wants, or as usual."""
+        return shots or self._dwell.shots
 
     @property
     def _lead_s(self) -> float:

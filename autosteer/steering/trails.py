@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from autosteer.contracts import Experiment, Outcome
 from autosteer.steering.readback import ReadbackHistory
-from autosteer.steering.reduction import Reduction
+from autosteer.steering.reduction import Reduction, estimates_of
 from autosteer.stream import JoinedShots, concatenate_shots
 
 Float = NDArray[np.float64]
@@ -115,19 +115,14 @@ class Trail:
     def _outcome(
         self, name: str, shots: JoinedShots, positions: Float, piece: NDArray[np.intp]
     ) -> Outcome:
-        mask = np.zeros(len(shots), np.bool_)
-        mask[piece] = True
-        part = shots.select(mask)
-        estimates = {}
-        for quantity in self._quantities:
-            reduction = Reduction(quantity)
+        part = shots.select(np.isin(np.arange(len(shots)), piece))
+        reductions = {quantity.name: Reduction(quantity) for quantity in self._quantities}
+        for reduction in reductions.values():
             reduction.add(part)
-            if reduction.estimate is not None:
-                estimates[quantity.name] = reduction.estimate
         return Outcome(
             suggestion_id=name,
             readback=dict(zip(self._knobs, positions[piece].mean(axis=0).tolist(), strict=True)),
-            estimates=estimates,
+            estimates=estimates_of(reductions),
             n_shots=len(part),
             first_pulse_id=int(part.pulse_id[0]),
             last_pulse_id=int(part.pulse_id[-1]),

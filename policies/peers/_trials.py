@@ -188,7 +188,6 @@ class TrialBook:
             Knobs, objective and its ``_sd``; empty if no point does.
         """
         aim = self.problem.objective
-        sign = 1.0 if aim.maximize else -1.0
         keeping = [
             trial
             for trial in self.of("measured").values()
@@ -196,7 +195,7 @@ class TrialBook:
         ]
         if not keeping:
             return {}
-        top = max(keeping, key=lambda trial: sign * trial.values[aim.name][0])
+        top = max(keeping, key=lambda trial: aim.sign * trial.values[aim.name][0])
         return self.recommendation(top.x, *top.values[aim.name])
 
     def recommendation(self, x: Sequence[float], mean: float, sd: float) -> dict[str, Any]:

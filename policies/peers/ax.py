@@ -114,8 +114,9 @@ class AxPolicy(PeerPolicy):
         try:
             if several:
                 frontier = self._client.get_pareto_frontier()
-                sign = 1.0 if aim.maximize else -1.0
-                knobs, values, *_ = max(frontier, key=lambda one: sign * _mean(one[1][aim.name]))
+                knobs, values, *_ = max(
+                    frontier, key=lambda one: aim.sign * _mean(one[1][aim.name])
+                )
             else:
                 knobs, values, *_ = self._client.get_best_parameterization()
         except Exception:

@@ -130,8 +130,7 @@ class BlopPolicy(PeerPolicy):
         if not points:
             return self._book.best_measured()
         aim = self._problem.objective
-        sign = 1.0 if aim.maximize else -1.0
-        _, knobs, values = max(points, key=lambda one: sign * _mean_and_sd(one[2][aim.name])[0])
+        _, knobs, values = max(points, key=lambda one: aim.sign * _mean_and_sd(one[2][aim.name])[0])
         mean, sd = _mean_and_sd(values[aim.name])
         return self._book.recommendation([knobs[k] for k in self._book.names], mean, sd)
 

@@ -152,8 +152,7 @@ class BlopOptimizer:
     def _beats(self, values: Mapping[str, float], other: Mapping[str, float]) -> bool:
         """Tell whether a point is at least as good in every objective, and better in one."""
         gains = [
-            (1.0 if aim.maximize else -1.0) * (values[aim.name] - other[aim.name])
-            for aim in self._problem.objectives
+            aim.sign * (values[aim.name] - other[aim.name]) for aim in self._problem.objectives
         ]
         return min(gains) >= 0 and max(gains) > 0
 

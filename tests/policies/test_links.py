@@ -22,16 +22,16 @@ LINE = np.linspace(0, 1, 4)
 
 def test_errors_that_are_not_given_are_those_that_are_usual() -> None:
     known = table(LINE, np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.1, np.nan, 0.3, 0.2]))
-    _, variance = IdentityLink(known, maximize=True).linearised(known, np.zeros(4))
+    _, variance = IdentityLink(known, COUNT).linearised(known, np.zeros(4))
     assert variance is not None
     assert variance.tolist() == pytest.approx([0.01, 0.04, 0.09, 0.04])
     unknown = table(LINE, LINE)
-    assert IdentityLink(unknown, maximize=True).linearised(unknown, LINE)[1] is None
+    assert IdentityLink(unknown, COUNT).linearised(unknown, LINE)[1] is None
 
 
 def test_less_is_better_where_it_is_to_be_minimised() -> None:
     measured = table(LINE, np.array([1.0, 2.0, 4.0, 8.0]), 0.1)
-    for link in (IdentityLink(measured, maximize=False), LogLink(measured, Aim("y", False))):
+    for link in (IdentityLink(measured, Aim("y", False)), LogLink(measured, Aim("y", False))):
         values, _ = link.linearised(measured, link.start(measured))
         assert np.all(np.diff(values) < 0)
         mean, _ = link.natural(values, np.zeros(4))
