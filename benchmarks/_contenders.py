@@ -105,23 +105,24 @@ PEERS: Mapping[str, Contender] = {
 }
 """Other people's optimizers; gpCAM knows no points in flight, and is made to wait."""
 
-OURS = Contender()
+_TAGGED = ("dwell.motion=tag",)
+OURS = Contender(overrides=_TAGGED)
 RANDOM = Contender(RandomPolicy, tunings=_PIPELINED_ONLY)
 
 ABLATION: Mapping[str, Contender] = {
     "ours": OURS,
-    "no pipeline": Contender(tunings=(Tuning(None, WAITING),)),
-    "fixed stays": Contender(habit=FixedStays, tunings=tuple(map(Tuning, STAYS_S))),
-    "no errors": Contender(habit=WithoutErrors),
-    "no diagnostics": Contender(overrides=("diagnostics=[]",)),
-    "shots in motion": Contender(overrides=("dwell.motion=tag",)),
-    "none of the four": Contender(
+    "no pipeline": replace(OURS, tunings=(Tuning(None, WAITING),)),
+    "fixed stays": replace(OURS, habit=FixedStays, tunings=tuple(map(Tuning, STAYS_S))),
+    "no errors": replace(OURS, habit=WithoutErrors),
+    "no diagnostics": replace(OURS, overrides=(*_TAGGED, "diagnostics=[]")),
+    "no shots in motion": Contender(),
+    "none of the five": Contender(
         habit=lambda policy: FixedStays(WithoutErrors(policy)),
         tunings=_WAITING_ONLY,
         overrides=("diagnostics=[]",),
     ),
 }
-"""Ours with one thing left out or added."""
+"""Ours with one thing left out."""
 
 
 def _with_habit(peer: Contender, habit: Callable[..., Any], **options: Any) -> Contender:

@@ -3,16 +3,16 @@
 Every policy goes through the real controller, on the virtual clock, against the same simulated
 beamline; each ask is taken to last 0.15 s of beam time, however long it really takes. Policies
 whose stays are fixed have them tuned on seeds of their own, over five lengths, with and without
-waiting for results where they know points in flight. Peers are told the standard error of each
-reading where they take it, but not the diagnostics, which they have no word for.
+waiting for results where they know points in flight; the worse half is left out after two seeds
+(in the last part after one). Peers are told the standard error of each reading where they take it,
+but not the diagnostics, which they have no word for.
 
 Parts: ``reach``, beam time until the recommended place is as good as 95 % of the optimum and stays
 so for 20 s, on jet_4 (a run that does not get there counts with its whole length); there peers
 also are ``guided``: they optimize the diagnostic that reaches farthest until the objective shows
-something, and then the objective with all points so far; ``ablation``,
-ours on the same with one thing left out; ``limits``, detector_damage: places tested that truly
-break the limit, and the time with and without it; ``wander``, jet_wander: the mean loss over ten
-minutes at the actual place. There peers have a model of time, or go on with the newest 100 to 150
+something, and then the objective with all points so far; ``ablation``, ours on the same with one
+thing left out; ``limits``, detector_damage: places tested that truly break the limit, and the time
+with and without it; ``wander``, jet_wander: the mean loss over ten minutes at the actual place. There peers have a model of time, or go on with the newest 100 to 150
 points, or search for a minute, hold the best place until the objective has been below 70 % for
 five seconds, and search again; ``then near``: 30 s, later within a quarter of each range.
 
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from statistics import fmean, median
@@ -79,6 +79,8 @@ class Part:
         A run ends early when the level is held for so long [s].
     tuning_seeds : int
         Seeds with which stays are tuned.
+    heat_seeds : int
+        Those of them after which the worse half of the tunings is left out.
     """
 
     scenario: str
@@ -87,6 +89,7 @@ class Part:
     measure: Literal["reach", "loss"] = "reach"
     hold_s: float = math.inf
     tuning_seeds: int = 5
+    heat_seeds: int = 2
 
     def cost(self, cell: Mapping[str, Any]) -> float:
         """Return what a run has cost."""
@@ -111,13 +114,20 @@ PARTS: Mapping[str, Part] = {
     "limits": Part(
         "detector_damage",
         {
-            "ours": OURS,
+            "ours": Contender(),
             "ours unlimited": Contender(overrides=("constraints=[]",)),
             **{name: PEERS[name] for name in ("ax", "optuna", "blop", "xopt")},
         },
         90.0,
     ),
-    "wander": Part("jet_wander", {"ours": OURS, **FOLLOWERS}, 600.0, "loss", tuning_seeds=3),
+    "wander": Part(
+        "jet_wander",
+        {"ours": OURS, **FOLLOWERS},
+        600.0,
+        "loss",
+        tuning_seeds=3,
+        heat_seeds=1,
+    ),
 }
 
 
@@ -180,31 +190,58 @@ class Field:
             },
         )
 
-    def tunings(self, part: str, name: str) -> list[Job]:
-        """Return the jobs by which the best tuning is found; none where there is only one."""
-        wanted = PARTS[part]
-        tunings = wanted.contenders[name].tunings
+    def heat(self, part: str, name: str, tunings: Sequence[Tuning], seeds: int) -> list[Job]:
+        """Return the jobs by which tunings are compared, on seeds of their own."""
         return [
             self.job(part, name, tuning, FIRST_TUNING_SEED + number)
-            for number in range(wanted.tuning_seeds)
+            for number in range(seeds)
             for tuning in tunings
-            if len(tunings) > 1
         ]
 
-    def tuned(self, part: str, name: str) -> Tuning | None:
-        """Return the best tuning; None where it is not yet known."""
+    def ranked(
+        self, part: str, name: str, tunings: Sequence[Tuning], seeds: int
+    ) -> list[Tuning] | None:
+        """Return tunings from the best to the worst; None where that is not yet known."""
         wanted = PARTS[part]
-        tunings = wanted.contenders[name].tunings
-        if len(tunings) == 1:
-            return tunings[0]
         costs = {}
         for tuning in tunings:
-            cells = self.cells(part, name, tuning, FIRST_TUNING_SEED, wanted.tuning_seeds)
-            if len(cells) < wanted.tuning_seeds:
+            cells = self.cells(part, name, tuning, FIRST_TUNING_SEED, seeds)
+            if len(cells) < seeds:
                 return None
             # Among those that never get there, the one that gets nearest.
             costs[tuning] = fmean(map(wanted.cost, cells)), -fmean(c["end_share"] for c in cells)
-        return min(costs, key=lambda tuning: costs[tuning])
+        return sorted(tunings, key=lambda tuning: costs[tuning])
+
+    def finalists(self, part: str, name: str) -> list[Tuning] | None:
+        """Return the better half of the tunings after a few seeds; None if not yet known."""
+        tunings = PARTS[part].contenders[name].tunings
+        ranked = self.ranked(part, name, tunings, PARTS[part].heat_seeds)
+        return None if ranked is None else ranked[: (len(tunings) + 1) // 2]
+
+    def tuned(self, part: str, name: str) -> Tuning | None:
+        """Return the best tuning; None where it is not yet known."""
+        tunings = PARTS[part].contenders[name].tunings
+        if len(tunings) == 1:
+            return tunings[0]
+        finalists = self.finalists(part, name)
+        if finalists is None:
+            return None
+        ranked = self.ranked(part, name, finalists, PARTS[part].tuning_seeds)
+        return None if ranked is None else ranked[0]
+
+    def stages(self, part: str, name: str, seeds: int) -> Iterator[list[Job]]:
+        """Yield the jobs of a policy, each time those that follow from the cells there are."""
+        wanted = PARTS[part]
+        tunings = wanted.contenders[name].tunings
+        if len(tunings) > 1:
+            yield self.heat(part, name, tunings, wanted.heat_seeds)
+            finalists = self.finalists(part, name)
+            if finalists is None:
+                return
+            yield self.heat(part, name, finalists, wanted.tuning_seeds)
+        tuning = self.tuned(part, name)
+        if tuning is not None:
+            yield [self.job(part, name, tuning, seed) for seed in range(seeds)]
 
     def cells(
         self, part: str, name: str, tuning: Tuning, first_seed: int, seeds: int
@@ -218,13 +255,9 @@ class Field:
         """Make the cells that are missing, as far as the budget goes."""
         with Progress(transient=True) as progress:
             for name in names:
-                tunings = self.tunings(part, name)
-                task = progress.add_task(f"{part}: {name}", total=len(tunings) + seeds)
-                for _ in fill(tunings, processes):
-                    progress.advance(task)
-                tuning = self.tuned(part, name)
-                if tuning is not None:
-                    jobs = [self.job(part, name, tuning, seed) for seed in range(seeds)]
+                task = progress.add_task(f"{part}: {name}", total=None)
+                for jobs in self.stages(part, name, seeds):
+                    progress.update(task, total=len(jobs), completed=0)
                     for _ in fill(jobs, processes):
                         progress.advance(task)
 
