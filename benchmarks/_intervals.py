@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,16 +9,6 @@ import numpy as np
 from scipy.stats import beta
 
 Statistic = Callable[..., Any]
-
-
-def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a fraction (doi:10.1080/01621459.1927.10502953)."""
-    share = successes / trials
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = (
-        z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    )
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def upper_bound(successes: int, trials: int, confidence: float = 0.95) -> float:

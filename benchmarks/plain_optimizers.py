@@ -5,6 +5,8 @@ counts is the truth at the place that it recommends in the end, and the processo
 Packages that are not installed are left out: pip install 'autosteer[peers]'; gpCAM, which comes
 under the GPL, is no part of that extra.
 
+Cells of peers are kept by the version of what they depend on, which is not our own policies.
+
     python benchmarks/plain_optimizers.py [--seeds 20] [--only ax,ours] [--budget-s 3600]
 """
 
@@ -22,36 +24,44 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from _cells import Cells, table
+from _cells import EVERYTHING, Cells, Job, fill, table, version_of_the_code
 from _gpcam import GpcamPolicy
-from _intervals import wilson
-from botorch.test_functions.synthetic import Hartmann
 from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy.stats import qmc
 
+from autosteer.bench.metrics import Proportion
 from autosteer.cli._policies import pin_threads
 from autosteer.contracts import MissingExtraError, Problem
 from autosteer.policies import BayesianPolicy, RandomPolicy
 from autosteer.policies.peers import AxPolicy, BlopPolicy, OptunaPolicy, XoptPolicy
+from autosteer.sims.functions import hartmann_4, narrow_peak
 
 DIMENSION = 4
 STARTS = 8
 EVALUATIONS = 30
 SUCCESS = 0.1
 TIMED_AT = (20, 100, 300)
+# What a peer's cell depends on, besides the peer.
+PEERS_CODE = (
+    "autosteer/contracts/problem.py",
+    "policies/peers",
+    "policies/_points.py",
+    "sims/functions.py",
+    "benchmarks/_gpcam.py",
+    "benchmarks/plain_optimizers.py",
+)
 
 # The starts take the place of everybody's own opening.
-POLICIES: dict[str, Callable[[Problem], Any]] = {
-    "ours": BayesianPolicy,
+OURS: dict[str, Callable[[Problem], Any]] = {"ours": BayesianPolicy, "random": RandomPolicy}
+PEERS: dict[str, Callable[[Problem], Any]] = {
     "ax": AxPolicy,
     "xopt": XoptPolicy,
     "gpcam": GpcamPolicy,
     "optuna": partial(OptunaPolicy, n_startup_trials=STARTS),
     "blop": BlopPolicy,
-    "random": RandomPolicy,
 }
+POLICIES = {**OURS, **PEERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,56 +71,28 @@ class Function:
     Parameters
     ----------
     value : callable
-        Its value at a place, shape (4,).
+        Its values at places, shape (n, 4).
     optimum : float
         Its largest value.
     noise_sd : float
         Standard deviation of the noise of a reading.
     """
 
-    value: Callable[[NDArray[np.float64]], float]
+    value: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     optimum: float
     noise_sd: float
 
 
 def hartmann(seed: int) -> Function:
-    """Make Hartmann's function of four variables: several smooth hills.
-
-    Parameters
-    ----------
-    seed : int
-        Not used: it is always the same.
-
-    Returns
-    -------
-    Function
-        The function.
-    """
-    of = Hartmann(dim=DIMENSION, negate=True)
-    return Function(lambda x: float(of(torch.from_numpy(x))), 3.134494, 0.1)
+    """Make Hartmann's function of four variables, several smooth hills: always the same."""
+    del seed
+    return Function(hartmann_4, 3.134494, 0.1)
 
 
 def peak(seed: int) -> Function:
-    """Make a narrow peak on a plain: the usual first alignment of coupled motors.
-
-    A Gaussian of height 1, a standard deviation of 0.12 along each axis, and correlations of 0.6.
-
-    Parameters
-    ----------
-    seed : int
-        Draws the place of the peak, in the middle half of each axis.
-
-    Returns
-    -------
-    Function
-        The function.
-    """
+    """Make a narrow peak on a plain, in the middle half of each axis."""
     center = np.random.default_rng([seed, 1]).uniform(0.25, 0.75, DIMENSION)
-    correlation = 0.4 * np.eye(DIMENSION) + 0.6
-    inverse = np.linalg.inv(0.12**2 * correlation)
-    return Function(
-        lambda x: float(np.exp(-0.5 * (x - center) @ inverse @ (x - center))), 1.0, 0.02
-    )
+    return Function(partial(narrow_peak, center=center), 1.0, 0.02)
 
 
 FUNCTIONS: dict[str, Callable[[int], Function]] = {"hartmann4": hartmann, "peak4": peak}
@@ -141,7 +123,7 @@ class Readings:
     def read(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """Read the function at a point."""
         noise = self._function.noise_sd * self._rng.standard_normal()
-        value = self._function.value(place(point)) + noise
+        value = float(self._function.value(place(point))[0]) + noise
         return {**point, "signal": value, "signal_sem": self._function.noise_sd}
 
 
@@ -151,8 +133,8 @@ def problem(seed: int) -> Problem:
 
 
 def place(point: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Return the place of a point, shape (4,)."""
-    return np.array([float(point[f"k{n}"]) for n in range(DIMENSION)])
+    """Return the place of a point, shape (1, 4)."""
+    return np.array([[float(point[f"k{n}"]) for n in range(DIMENSION)]])
 
 
 def given(points: NDArray[np.float64]) -> list[dict[str, Any]]:
@@ -171,10 +153,10 @@ def calm() -> Generator[None]:
         yield
 
 
-def search(name: str, function_name: str, seed: int) -> dict[str, float]:
+def search(name: str, function: str, seed: int) -> dict[str, float]:
     """Search once; return the true regret of the recommendation, and the time of the asks [s]."""
-    function = FUNCTIONS[function_name](seed)
-    readings = Readings(function, seed)
+    wanted = FUNCTIONS[function](seed)
+    readings = Readings(wanted, seed)
     policy = POLICIES[name](problem(seed))
     ask_s = 0.0
     with calm():
@@ -185,7 +167,7 @@ def search(name: str, function_name: str, seed: int) -> dict[str, float]:
             ask_s += time.process_time() - begin_s
             policy.ingest([readings.read(point) for point in points])
         best = policy.best()
-    return {"regret": function.optimum - function.value(place(best)), "ask_s": ask_s}
+    return {"regret": wanted.optimum - float(wanted.value(place(best))[0]), "ask_s": ask_s}
 
 
 def ask_time_s(name: str, count: int) -> float:
@@ -207,7 +189,7 @@ def regret_row(function: str, name: str, cells: Sequence[Mapping[str, float]]) -
     """Sum up the searches of one policy on one function."""
     regrets = np.array([cell["regret"] for cell in cells])
     successes = int((regrets < SUCCESS).sum())
-    low, high = wilson(successes, len(regrets))
+    share = Proportion.of(successes, len(regrets))
     return {
         "function": function,
         "policy": name,
@@ -216,7 +198,7 @@ def regret_row(function: str, name: str, cells: Sequence[Mapping[str, float]]) -
         "mean": float(regrets.mean()),
         "worst": float(regrets.max()),
         f"below {SUCCESS}": f"{successes}/{len(regrets)}",
-        "95 %": f"{low:.2f}-{high:.2f}",
+        "95 %": f"{share.low:.2f}-{share.high:.2f}",
         "asks of a run [cpu s]": float(np.mean([cell["ask_s"] for cell in cells])),
     }
 
@@ -237,37 +219,46 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--only", default=",".join(POLICIES), help="policies, with commas")
     parser.add_argument("--functions", default=",".join(FUNCTIONS))
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--budget-s", type=float, default=3600.0)
     arguments = parser.parse_args()
     pin_threads()
     names = installed(arguments.only.split(","))
     functions = arguments.functions.split(",")
-    cells = Cells("plain_optimizers", arguments.budget_s)
-    times: dict[str, dict[int, float]] = {name: {} for name in names}
-    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    ours, peers = (
+        Cells("plain_optimizers", arguments.budget_s, version_of_the_code(files))
+        for files in (EVERYTHING, PEERS_CODE)
+    )
+
+    def job(name: str, make: Callable[..., Any], **parameters: Any) -> Job:
+        cells = peers if name in PEERS else ours
+        return Job(cells, partial(make, name, **parameters), {"policy": name, **parameters})
+
+    timings = [job(name, ask_time_s, count=count) for count in TIMED_AT for name in names]
+    searches = [
+        job(name, search, function=function, seed=seed)
+        for seed in range(arguments.seeds)
+        for function in functions
+        for name in names
+    ]
     with Progress(transient=True) as progress:
-        total = len(names) * (len(TIMED_AT) + len(functions) * arguments.seeds)
-        task = progress.add_task("", total=total)
-        for count in TIMED_AT:
-            for name in names:
-                progress.update(task, description=f"{name}: an ask after {count}")
-                timed = cells.get(partial(ask_time_s, name, count), policy=name, count=count)
-                if timed is not None:
-                    times[name][count] = timed
-                progress.advance(task)
-        for seed in range(arguments.seeds):
-            for function in functions:
-                for name in names:
-                    progress.update(task, description=f"{name}: {function}, seed {seed}")
-                    cell = cells.get(
-                        partial(search, name, function, seed),
-                        policy=name,
-                        function=function,
-                        seed=seed,
-                    )
-                    if cell is not None:
-                        found.setdefault((function, name), []).append(cell)
-                    progress.advance(task)
+        task = progress.add_task("asks timed, one by one", total=len(timings))
+        for _ in fill(timings):
+            progress.advance(task)
+        task = progress.add_task("searches", total=len(searches))
+        for _ in fill(searches, arguments.processes):
+            progress.advance(task)
+    times: dict[str, dict[int, float]] = {name: {} for name in names}
+    for one in timings:
+        timed = one.cells.known(**one.parameters)
+        if timed is not None:
+            times[one.parameters["policy"]][one.parameters["count"]] = timed
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for one in searches:
+        cell = one.cells.known(**one.parameters)
+        if cell is not None:
+            key = one.parameters["function"], one.parameters["policy"]
+            found.setdefault(key, []).append(cell)
     print(
         f"truth at the recommended place after {EVALUATIONS} evaluations, {STARTS} of them starts"
     )

@@ -12,9 +12,10 @@ so for 20 s, on jet_4 (a run that does not get there counts with its whole lengt
 also are ``guided``: they optimize the diagnostic that reaches farthest until the objective shows
 something, and then the objective with all points so far; ``ablation``, ours on the same with one
 thing left out; ``limits``, detector_damage: places tested that truly break the limit, and the time
-with and without it; ``wander``, jet_wander: the mean loss over ten minutes at the actual place. There peers have a model of time, or go on with the newest 100 to 150
-points, or search for a minute, hold the best place until the objective has been below 70 % for
-five seconds, and search again; ``then near``: 30 s, later within a quarter of each range.
+with and without it; ``wander``, jet_wander: the mean loss over ten minutes at the actual place.
+There peers have a model of time, or go on with the newest 100 to 150 points, or search for a
+minute, hold the best place until the objective has been below 70 % for five seconds, and search
+again; ``then near``: 30 s, later within a quarter of each range.
 
 Cells are kept by the version of what they depend on: those of peers do not depend on our own
 policies, and `--peers-version` takes those of an earlier version. Packages that are not installed
@@ -37,9 +38,10 @@ import numpy as np
 from _cells import Cells, Job, fill, table, version_of_the_code
 from _contenders import ABLATION, FOLLOWERS, GUIDED, OURS, PEERS, RANDOM, Contender, Tuning
 from _courses import run_course
-from _intervals import bootstrap_ratio, upper_bound, wilson
+from _intervals import bootstrap_ratio, upper_bound
 from rich.progress import Progress
 
+from autosteer.bench.metrics import Proportion
 from autosteer.cli._policies import make_policy
 from autosteer.contracts import Experiment
 
@@ -301,10 +303,10 @@ class Field:
 
 def _reach(costs: Sequence[float], cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     reached = sum(cell["reach_s"] is not None for cell in cells)
-    low, high = wilson(reached, len(cells))
+    share = Proportion.of(reached, len(cells))
     return {
         "reached": f"{reached}/{len(cells)}",
-        "95 %": f"{low:.2f}-{high:.2f}",
+        "95 %": f"{share.low:.2f}-{share.high:.2f}",
         "median [s]": median(costs),
         "mean [s]": fmean(costs),
         "worst [s]": max(costs),

@@ -131,6 +131,33 @@ class Grounds:
                 good &= total <= limit.below
         return good
 
+    def on_the_way(self, unit: Float, here: Float, parts: int) -> Float:
+        """Return where the knobs will be on the way to points: each stops when it is there.
+
+        Parameters
+        ----------
+        unit : ndarray of float64, shape (n, n_knobs)
+            Points in the unit cube.
+        here : ndarray of float64, shape (n_knobs,)
+            Where the knobs are.
+        parts : int
+            Parts of equal length in time.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, parts, n_knobs)
+            Where they are at the end of each part; the last are the points.
+        """
+        distance = unit - here
+        times = np.abs(distance) * self.span / self._speed
+        slowest = np.max(times, axis=1, keepdims=True)
+        # Without speeds all arrive together.
+        share = np.divide(times, slowest, out=np.ones_like(times), where=slowest > 0)
+        share = np.where(share > 0, share, 1.0)
+        part = np.arange(1, parts + 1)[:, None] / parts
+        way: Float = here + distance[:, None] * np.minimum(part / share[:, None], 1.0)
+        return way
+
     def travel_s(self, unit: Float, here: Float | None) -> Float:
         """Return how long it takes to go to points and to settle there.
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from autosteer.contracts import Aim
 from autosteer.policies._chain import Chained, Model, Situated, factor_between
+from autosteer.policies._covariance import Hyperparameters
 from autosteer.policies._curved_links import LogitLink, LogLink
 from autosteer.policies._ledger import Table
 from autosteer.policies._links import IdentityLink, Link, LinkName, make_link
-from autosteer.policies._surrogate import Data, Hyperparameters, Surrogate
+from autosteer.policies._surrogate import Data, Surrogate
 
 Float = NDArray[np.float64]
 
@@ -195,12 +195,11 @@ class Learner:
         return latent
 
     def _model(self, data: Data, kind: type[Link], *, fit: bool) -> Surrogate:
-        before = self._hyperparameters.get(kind)
         return Surrogate(
             data,
             with_time=self._with_time,
-            begin_with=before,
-            steps=None if fit or before is None else 0,
+            begin_with=self._hyperparameters.get(kind),
+            refit=fit,
             least_unit=self._least_unit,
         )
 
@@ -223,8 +222,7 @@ class Learner:
         return {
             "fitted_at": fitted_at,
             "hyperparameters": {
-                kind.__name__: {name: value.tolist() for name, value in found.items()}
-                for kind, found in hyperparameters.items()
+                kind.__name__: found.as_json() for kind, found in hyperparameters.items()
             },
         }
 
@@ -239,8 +237,6 @@ class Learner:
         self._fitted_at = int(state["fitted_at"])
         kinds = {kind.__name__: kind for kind in (IdentityLink, LogLink, LogitLink)}
         self._hyperparameters = {
-            kinds[kind]: {
-                name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()
-            }
+            kinds[kind]: Hyperparameters.from_json(found)
             for kind, found in state["hyperparameters"].items()
         }

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.contracts import PolicyError, Problem
+from autosteer.contracts import Problem
 from autosteer.policies._grounds import Grounds
+from autosteer.policies._points import Place, finite, not_negative, read_point, read_position
 
 Float = NDArray[np.float64]
-Place = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,21 @@ class Table:
         """
         return Table(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def newest(self, most: int) -> Table:
+        """Leave out the oldest rows, where there are too many.
+
+        Parameters
+        ----------
+        most : int
+            Rows to keep.
+
+        Returns
+        -------
+        Table
+            The last ones.
+        """
+        return self.select(np.arange(max(len(self) - most, 0), len(self)))
+
     def thinned(self, most: int) -> Table:
         """Leave out rows that say least, where there are too many.
 
@@ -148,8 +163,7 @@ class Ledger:
 
     def __init__(self, problem: Problem) -> None:
         self.names = tuple(problem.knobs)
-        self.objective = problem.objective.name
-        self._sign = problem.objective.sign
+        self._problem = problem
         self._quantities = problem.quantities
         self._context = problem.context
         self.grounds = Grounds(problem)
@@ -207,25 +221,14 @@ class Ledger:
                 self.failed[name] = measurement.x
 
     def _read(self, point: Mapping[str, Any]) -> tuple[str, Measurement]:
-        if "_id" not in point:
-            raise PolicyError(f"point {dict(point)} has no '_id'")
-        name = str(point["_id"])
-        x = self._position(point)
-        if x is None:
-            raise PolicyError(f"point '{name}' lacks a finite value for one of {self.names}")
+        name, x = read_point(point, self.names)
         readings = {}
         for quantity in self._quantities:
-            mean = point.get(quantity)
-            if mean is not None and math.isfinite(mean):
+            mean = finite(point.get(quantity))
+            if math.isfinite(mean):
                 sem, n = point.get(f"{quantity}_sem"), point.get(f"{quantity}_n")
-                readings[quantity] = Reading(float(mean), _positive(sem), _positive(n))
-        return name, Measurement(x, readings, _positive(point.get("_t_s")))
-
-    def _position(self, point: Mapping[str, Any]) -> Place | None:
-        values = [point.get(name) for name in self.names]
-        if any(value is None or not math.isfinite(value) for value in values):
-            return None
-        return tuple(float(value) for value in values if value is not None)
+                readings[quantity] = Reading(mean, not_negative(sem), not_negative(n))
+        return name, Measurement(x, readings, not_negative(point.get("_t_s")))
 
     def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take suggestions that could not be measured: they are pending no more.
@@ -238,7 +241,7 @@ class Ledger:
         for point in points:
             name = str(point.get("_id", ""))
             pending = self.pending.pop(name, None)
-            x = self._position(point) if pending is None else pending.x
+            x = read_position(point, self.names) if pending is None else pending.x
             if x is not None and name not in self.measured:
                 self.failed[name] = x
 
@@ -317,20 +320,30 @@ class Ledger:
         return {name: float(value) for name, value in zip(self.names, x, strict=True)}
 
     def best_measured(self) -> dict[str, Any]:
-        """Return the measured point with the best mean.
+        """Return the measured point that keeps the limits and has the best mean.
 
         Returns
         -------
         dict
-            Knobs, objective and its ``_sd``; empty if nothing was measured.
+            Knobs, objective and its ``_sd``; empty if no point does.
         """
-        name = self.objective
-        points = [point for point in self.measured.values() if name in point.readings]
+        aim = self._problem.objective
+        points = [
+            point
+            for point in self.measured.values()
+            if aim.name in point.readings and self._keeps_limits(point)
+        ]
         if not points:
             return {}
-        top = max(points, key=lambda point: self._sign * point.readings[name].mean)
-        reading = top.readings[name]
-        return {**self.named(top.x), name: reading.mean, f"{name}_sd": reading.sem}
+        top = max(points, key=lambda point: aim.sign * point.readings[aim.name].mean)
+        reading = top.readings[aim.name]
+        return {**self.named(top.x), aim.name: reading.mean, f"{aim.name}_sd": reading.sem}
+
+    def _keeps_limits(self, point: Measurement) -> bool:
+        return all(
+            limit.name in point.readings and limit.kept_by(point.readings[limit.name].mean)
+            for limit in self._problem.limits
+        )
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state as JSON-able values."""
@@ -363,10 +376,10 @@ class Ledger:
             name: Measurement(
                 tuple(point["x"]),
                 {
-                    quantity: Reading(mean, _positive(sem), _positive(n))
+                    quantity: Reading(mean, not_negative(sem), not_negative(n))
                     for quantity, (mean, sem, n) in point["readings"].items()
                 },
-                _positive(point["t_s"]),
+                not_negative(point["t_s"]),
             )
             for name, point in state["measured"].items()
         }
@@ -375,13 +388,6 @@ class Ledger:
         }
         self.failed = {name: tuple(x) for name, x in state["failed"].items()}
         self._suggested = int(state["suggested"])
-
-
-def _positive(value: float | None) -> float:
-    """Give NaN for what is missing, not finite or negative."""
-    if value is None or not math.isfinite(value) or value < 0:
-        return math.nan
-    return float(value)
 
 
 def _or_none(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ _CENTER_BETA = 3.0
 _WIDTHS = (0.04, 0.35)
 _HEIGHTS = (5.0, 100.0)
 _PEAKS = 4096
-_CANDIDATES = 384
+_CANDIDATES, _FLIGHTS = 384, 128
 # A peak counts as seen where it stands so many standard errors above the background.
 _SEEN = 3.5
 _CHANCE_OF_FALSE_ALARM = 0.002
@@ -81,6 +82,22 @@ def _has_excess(table: Table) -> bool:
     return bool(chi2.sf(squares.sum(), np.count_nonzero(enough)) < _CHANCE_OF_FALSE_ALARM)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Flight:
+    """Ways on which shots are taken.
+
+    Parameters
+    ----------
+    places : ndarray of float64, shape (n, parts, dimension)
+        Where the knobs are on each way, in the unit cube.
+    time_s : ndarray of float64, shape (n,)
+        How long each takes [s].
+    """
+
+    places: Float
+    time_s: Float
+
+
 class PeakSearch:
     r"""Bayesian search for a peak of unknown place, width and height.
 
@@ -117,8 +134,9 @@ class PeakSearch:
         allowed: Callable[[Float], Float],
         rng: np.random.Generator,
         promise: Callable[[Float], Float] | None = None,
+        flight: Callable[[Float], Flight] | None = None,
     ) -> Float:
-        """Return the place where a peak would most probably be seen.
+        """Return the place where a peak would most probably be seen, or on the way to it per time.
 
         Parameters
         ----------
@@ -134,6 +152,8 @@ class PeakSearch:
             Where chance comes from.
         promise : callable, optional
             How probable it is, from what else is known, that a peak has its center at some places.
+        flight : callable, optional
+            Gives the ways to some places, where shots are taken on the way.
 
         Returns
         -------
@@ -144,10 +164,17 @@ class PeakSearch:
         if promise is not None:
             weight = weight * promise(self._center)
         likely = self._center[np.argsort(-weight, kind="stable")[:64]]
-        spread = rng.random((_CANDIDATES, self._center.shape[1]))
+        count = _CANDIDATES if flight is None else _FLIGHTS
+        spread = rng.random((count, self._center.shape[1]))
         places = allowed(np.concatenate([spread, likely]))
-        chance = ndtr(self._seen_at(places) - _SEEN) @ weight
-        best: Float = places[np.argmax(chance)]
+        if flight is None:
+            worth = ndtr(self._seen_at(places) - _SEEN) @ weight
+        else:
+            way = flight(places)
+            seen = self._seen_at(way.places.reshape(-1, way.places.shape[-1]))
+            highest = seen.reshape(len(places), -1, _PEAKS).max(axis=1)
+            worth = (ndtr(highest - _SEEN) @ weight) / way.time_s
+        best: Float = places[np.argmax(worth)]
         return best
 
     def _seen_at(self, x: Float) -> Float:

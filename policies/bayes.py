@@ -21,7 +21,7 @@ from autosteer.policies._learner import Learned, Learner
 from autosteer.policies._ledger import Ledger
 from autosteer.policies._links import LinkName
 from autosteer.policies._moment import inputs_besides_knobs
-from autosteer.policies._search import PeakSearch, has_signal
+from autosteer.policies._search import Flight, PeakSearch, has_signal
 
 Float = NDArray[np.float64]
 
@@ -30,8 +30,12 @@ Float = NDArray[np.float64]
 _ROOM = 0.25
 # The objective is sought where all diagnostics are at least this share of their best.
 _GOOD_SHARE = 0.85
+# Places at which a long way is looked at for what would be seen there.
+_PARTS_OF_A_FLIGHT = 6
 # Points that enter the model: more would make asks slow.
 _MOST_POINTS = 300
+# Where the optimum drifts, what is old says little.
+_MOST_DRIFTING_POINTS = 150
 
 
 @dataclass(slots=True)
@@ -274,16 +278,29 @@ class BayesianPolicy:
             self._situation.allowed,
             rng,
             self._promise if telling else None,
+            self._flight if self._flies else None,
         )
         shots = None
         if self._problem.rate_hz is not None:
             # As long as the way: more would be spent on nothing, less on motion.
-            [travel_s] = self._grounds.travel_s(x[None], self._here)
+            [travel_s] = [0.0] if self._flies else self._grounds.travel_s(x[None], self._here)
             least = FEWEST_SHOTS
             if telling or not self._problem.diagnostics:
                 least = max(least, self._objective.min_shots)
             shots = max(round(travel_s * self._problem.rate_hz), least)
         return Choice(x, f"looking for a signal: {len(table)} places are measured", shots)
+
+    @property
+    def _flies(self) -> bool:
+        """Whether what is seen on the way counts."""
+        return self._problem.shots_in_motion and self._here is not None
+
+    def _flight(self, x: Float) -> Flight:
+        """Return the ways to places."""
+        here = np.full(x.shape[1], 0.5) if self._here is None else self._here
+        return Flight(
+            self._grounds.on_the_way(x, here, _PARTS_OF_A_FLIGHT), self._grounds.travel_s(x, here)
+        )
 
     def _promise(self, x: Float) -> Float:
         """Return how probable it is that all telling diagnostics are good at places."""
@@ -321,7 +338,11 @@ class BayesianPolicy:
             for other in self._telling:
                 if other != aim and other.min_shots < aim.min_shots:
                     below = self._learn(other).surrogate
-            table = self._ledger.table(aim.name).thinned(_MOST_POINTS)
+            table = self._ledger.table(aim.name)
+            if self._drift_s is None:
+                table = table.thinned(_MOST_POINTS)
+            else:
+                table = table.newest(_MOST_DRIFTING_POINTS)
             more, now = inputs_besides_knobs(table, self._ledger.context, self._drift_s)
             x = np.concatenate([table.x, more], axis=1)
             self._known.quantities[aim] = self._learners[aim.name].learn(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
 
@@ -141,14 +141,14 @@ def ackley(places: Float) -> Float:
     return value
 
 
-_PEAK_CENTER = np.array([0.62, 0.31, 0.57, 0.43])
+_PEAK_CENTER = (0.62, 0.31, 0.57, 0.43)
 _PEAK_SD, _PEAK_CORRELATION = 0.12, 0.6
 _PEAK_PRECISION = np.linalg.inv(
     _PEAK_SD**2 * ((1 - _PEAK_CORRELATION) * np.eye(4) + _PEAK_CORRELATION)
 )
 
 
-def narrow_peak(places: Float) -> Float:
+def narrow_peak(places: Float, center: ArrayLike = _PEAK_CENTER) -> Float:
     """Compute a single Gaussian peak of height 1 whose four coordinates are coupled.
 
     Its standard deviation is 0.12 along each axis, with a correlation of 0.6 between any two: an
@@ -158,6 +158,8 @@ def narrow_peak(places: Float) -> Float:
     ----------
     places : ndarray of float64, shape (n, 4)
         Places, usually within the unit cube.
+    center : array_like, shape (4,)
+        Where the peak is.
 
     Returns
     -------
@@ -169,7 +171,7 @@ def narrow_peak(places: Float) -> Float:
     >>> narrow_peak(np.array([[0.62, 0.31, 0.57, 0.43]])).tolist()
     [1.0]
     """
-    away = np.asarray(places, dtype=np.float64) - _PEAK_CENTER
+    away = np.asarray(places, dtype=np.float64) - np.asarray(center, dtype=np.float64)
     value: Float = np.exp(-0.5 * np.einsum("ni,ij,nj->n", away, _PEAK_PRECISION, away))
     return value
 
@@ -191,7 +193,7 @@ FUNCTIONS: Mapping[str, KnownFunction] = MappingProxyType({
         ),
         # Bounds that are not symmetric: else the middle of every range would be the optimum.
         KnownFunction("ackley_4", ((-12.0, 20.0),) * 4, ((0.0,) * 4,), 0.0, ackley),
-        KnownFunction("narrow_peak", _UNIT, (tuple(_PEAK_CENTER.tolist()),), 1.0, narrow_peak),
+        KnownFunction("narrow_peak", _UNIT, (_PEAK_CENTER,), 1.0, narrow_peak),
     )
 })
 """The functions by name."""

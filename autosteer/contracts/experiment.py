@@ -350,6 +350,7 @@ class Experiment(Section):
             goal=Goal(stop.target, stop.min_gain, stop.confidence),
             rate_hz=self.source.rate_hz,
             rest_s=self.rest_s,
+            shots_in_motion=self.dwell.motion == "tag",
             seed=self.seed,
         )
 

@@ -209,6 +209,8 @@ class Problem:
         Shots per second; None where a measurement is one evaluation, whatever its length.
     rest_s : float
         Time after a move before shots count [s].
+    shots_in_motion : bool
+        Whether the shots that are taken on the way come as points, too.
     seed : int
         Seed of whatever is drawn.
 
@@ -235,6 +237,7 @@ class Problem:
     goal: Goal = field(default=Goal())
     rate_hz: float | None = None
     rest_s: float = 0.0
+    shots_in_motion: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from autosteer.contracts import PolicyError, Problem
+from autosteer.contracts import Problem
+from autosteer.policies._points import Place, finite, not_negative, read_point, read_position
 
 Status = Literal["pending", "measured", "failed"]
 
@@ -29,7 +30,7 @@ class Trial:
         Mean and standard error of each quantity; the error is NaN where it was not given.
     """
 
-    x: tuple[float, ...]
+    x: Place
     status: Status
     values: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -106,9 +107,9 @@ class TrialBook:
             name = str(point.get("_id", ""))
             known = self.trials.get(name)
             if known is None or known.status == "pending":
-                x = known.x if known else self._position(point)
+                x = known.x if known else read_position(point, self.names)
                 if x is not None:
-                    self.trials[name] = Trial(x, "failed")
+                    self.trials[name] = Trial(self._placed(x), "failed")
 
     def of(self, status: Status) -> dict[str, Trial]:
         """Return the points of a status that lie within the limits.
@@ -253,31 +254,23 @@ class TrialBook:
             name: Trial(
                 tuple(x),
                 status,
-                {quantity: (mean, _error(sem)) for quantity, (mean, sem) in values.items()},
+                {quantity: (mean, not_negative(sem)) for quantity, (mean, sem) in values.items()},
             )
             for name, (x, status, values) in state["trials"].items()
         }
 
     def _read(self, point: Mapping[str, Any]) -> tuple[str, Trial]:
-        if "_id" not in point:
-            raise PolicyError(f"point {dict(point)} has no '_id'")
-        name = str(point["_id"])
-        x = self._position(point)
-        if x is None:
-            raise PolicyError(f"point '{name}' lacks a finite value for one of {self.names}")
+        name, x = read_point(point, self.names)
+        x = self._placed(x)
         values = {
-            quantity: (_number(point.get(quantity)), _error(point.get(f"{quantity}_sem")))
+            quantity: (finite(point.get(quantity)), not_negative(point.get(f"{quantity}_sem")))
             for quantity in self.wanted
         }
         if not all(math.isfinite(mean) for mean, _ in values.values()):
             return name, Trial(x, "failed")
         return name, Trial(x, "measured", values)
 
-    def _position(self, point: Mapping[str, Any]) -> tuple[float, ...] | None:
-        values = [_number(point.get(name)) for name in self.names]
-        return self._placed(values) if all(map(math.isfinite, values)) else None
-
-    def _placed(self, values: Sequence[float]) -> tuple[float, ...]:
+    def _placed(self, values: Sequence[float]) -> Place:
         """Bring values that are hardly beyond a limit to it, and those of stepped knobs to one."""
         placed = []
         for one, value in zip(self.problem.knobs.values(), values, strict=True):
@@ -288,13 +281,3 @@ class TrialBook:
                 x = one.low + min(round((x - one.low) / one.step), one.places - 1) * one.step
             placed.append(float(x))
         return tuple(placed)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _error(value: float | None) -> float:
-    """Give NaN for an error that is missing, not finite or negative."""
-    number = _number(value)
-    return number if math.isfinite(number) and number >= 0 else math.nan

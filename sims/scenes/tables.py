@@ -73,7 +73,13 @@ MERGING = shot_kind(
         column("quality", _F4, "1", "what the shot adds to the merged data"),
     ],
 )
-FUNCTION = shot_kind("function", [column("value", _F4, "1", "value of the function, with noise")])
+FUNCTION = shot_kind(
+    "function",
+    [
+        column("value", _F4, "1", "value of the function, with noise"),
+        column("halo", _F4, "1", "the same, several times as wide about the optimum"),
+    ],
+)
 
 for _kind in (
     *(JET, FOCUS, PIXELS, PUMP_PROBE, WELL),

@@ -114,6 +114,9 @@ def test_intervals_are_those_of_wilson(counts: tuple[int, int]) -> None:
 
 
 def test_of_nothing_no_proportion_is_known() -> None:
+    # Newcombe 1998, table I: 81 of 263.
+    newcombe = Proportion.of(81, 263)
+    assert (newcombe.low, newcombe.high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert Proportion.of(0, 0) == Proportion(0, 0, 0.0, 1.0)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from _cells import Cells, Job, fill, version_of_the_code
 from _courses import Course
-from _intervals import bootstrap_ratio, upper_bound, wilson
+from _intervals import bootstrap_ratio, upper_bound
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +67,6 @@ def test_a_course_is_held_from_where_it_stays_good() -> None:
 
 
 def test_intervals() -> None:
-    # Newcombe 1998, table I: 81 of 263.
-    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     # No event in n trials: 1 - 0.05**(1/n), the rule of three.
     assert upper_bound(0, 60) == pytest.approx(1 - 0.05 ** (1 / 60))
     assert upper_bound(4, 4) == 1.0

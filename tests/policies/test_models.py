@@ -15,7 +15,7 @@ from autosteer.policies._fence import Fence
 from autosteer.policies._grounds import Grounds
 from autosteer.policies._knowledge import knowledge_gradient
 from autosteer.policies._ledger import Ledger
-from autosteer.policies._search import PeakSearch, has_signal
+from autosteer.policies._search import Flight, PeakSearch, has_signal
 from autosteer.policies._surrogate import Data, Surrogate
 from tests.policies.tables import Float, hits, table
 
@@ -60,7 +60,7 @@ def test_a_fit_goes_on_from_an_earlier_one(model: Surrogate) -> None:
     again = Surrogate(
         Data(model.x, bumps(model.x), np.full(40, 0.05**2)),
         begin_with=model.hyperparameters,
-        steps=0,
+        refit=False,
     )
     assert again.lengths.tolist() == pytest.approx(model.lengths.tolist())
 
@@ -194,6 +194,20 @@ def test_a_faint_rise_draws_the_search_to_it() -> None:
     assert np.linalg.norm(place - tried[4]) < 0.35
 
 
+def test_a_flight_goes_where_most_is_seen_on_the_way() -> None:
+    peaks, rng = PeakSearch(2, 0), np.random.default_rng(0)
+    # Here nothing is; the middle is on the way to the other corner, and not on that along a side.
+    tried = np.zeros((1, 2))
+
+    def flight(x: Float) -> Flight:
+        parts = np.linspace(0.2, 1, 5)[:, None]
+        return Flight(x[:, None] * parts, np.full(len(x), 1.0))
+
+    ends = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    place = peaks.next_place(tried, np.zeros(1), np.ones(1), lambda x: ends, rng, flight=flight)
+    assert place.tolist() == [1.0, 1.0]
+
+
 KNOBS = {"x": Range(0.0, 10.0, step=0.5), "y": Range(-1.0, 1.0, max_step=0.2)}
 
 
@@ -222,6 +236,15 @@ def test_the_way_takes_as_long_as_its_slowest_knob() -> None:
     grounds = Grounds(Problem(knobs, (Aim("hits"),), rest_s=0.1))
     times = grounds.travel_s(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), np.zeros(2))
     assert times.tolist() == pytest.approx([2.1, 1.1, 0.1])
+
+
+def test_on_the_way_each_knob_stops_when_it_is_there() -> None:
+    knobs = {"x": Range(0.0, 10.0, speed=5.0), "y": Range(0.0, 1.0, speed=1.0)}
+    grounds = Grounds(Problem(knobs, (Aim("hits"),)))
+    ends = np.array([[1.0, 0.5], [0.0, 0.0]])
+    way = grounds.on_the_way(ends, np.zeros(2), 4)
+    assert way[0].ravel().tolist() == pytest.approx([0.25, 0.5, 0.5, 0.5, 0.75, 0.5, 1.0, 0.5])
+    assert way[:, -1].tolist() == ends.tolist()
 
 
 def dosed(limit: OutcomeLimit, xs: Float) -> Fence:

@@ -294,3 +294,17 @@ def test_a_diagnostic_leads_to_what_shows_nothing_at_first() -> None:
     led = [asks_until_seen((Aim("light"),), seed) for seed in range(4)]
     blind = [asks_until_seen((), seed) for seed in range(4)]
     assert sum(led) < 0.6 * sum(blind)
+
+
+def test_the_best_that_was_measured_keeps_the_limits() -> None:
+    policy = BayesianPolicy(
+        Problem({"x": Range(0.0, 1.0)}, (Aim("hits"),), limits=(OutcomeLimit("dose", below=1.0),))
+    )
+    policy.ingest([{"_id": "a", "x": 0.9, "hits": 5.0, "dose": 2.0}])
+    assert policy.best() == {}
+    # With one point of the objective that keeps it, there is no model yet.
+    policy = BayesianPolicy(
+        Problem({"x": Range(0.0, 1.0)}, (Aim("hits"),), limits=(OutcomeLimit("dose", below=1.0),))
+    )
+    policy.ingest([{"_id": "b", "x": 0.1, "hits": 3.0, "dose": 0.5}])
+    assert policy.best()["x"] == pytest.approx(0.1)
