@@ -1,19 +1,20 @@
 """Policies: what decides where to go. The seam is ``suggest`` and ``ingest``."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from autosteer.policies.simple import GridPolicy, RandomPolicy
 
 if TYPE_CHECKING:
     from autosteer.policies.bayes import BayesianPolicy
+    from autosteer.policies.trust import TrustRegionPolicy
 
-__all__ = ["BayesianPolicy", "GridPolicy", "RandomPolicy"]
+__all__ = ["BayesianPolicy", "GridPolicy", "RandomPolicy", "TrustRegionPolicy"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import BoTorch only when somebody wants it: it takes seconds."""
-    if name == "BayesianPolicy":
-        from autosteer.policies.bayes import BayesianPolicy
-
-        return BayesianPolicy
+    """Import BoTorch, which takes seconds, only when somebody wants it."""
+    modules = {"BayesianPolicy": "bayes", "TrustRegionPolicy": "trust"}
+    if name in modules:
+        return getattr(import_module(f"{__name__}.{modules[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -71,6 +71,8 @@ class Situation:
         Where the knobs are, in the unit cube; None if nobody knows or it does not matter.
     horizon_s : float
         How long a better place will be of use [s]; infinite to search whatever it costs.
+    region : (low, high), each an ndarray of float64, shape (n_knobs,), optional
+        Part of the unit cube to stay in.
     """
 
     problem: Problem
@@ -78,6 +80,7 @@ class Situation:
     fence: Fence
     here: Float | None
     horizon_s: float = math.inf
+    region: tuple[Float, Float] | None = None
 
     def allowed(self, unit: Float) -> Float:
         """Keep the points that may be gone to; with limits, the safest where none is safe.
@@ -92,6 +95,8 @@ class Situation:
         ndarray of float64, shape (k, n_knobs)
             Those that are allowed, moved onto places that the knobs can be at.
         """
+        if self.region is not None:
+            unit = np.clip(unit, *self.region)
         allowed = self.grounds.allowed(unit, self.here)
         if self.fence and len(allowed):
             chance = self.fence.chance(allowed)

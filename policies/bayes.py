@@ -18,7 +18,7 @@ from autosteer.policies._errors import filled_errors
 from autosteer.policies._fence import Fence
 from autosteer.policies._improvement import FEWEST_SHOTS, Choice, Improvement, Situation
 from autosteer.policies._learner import Learned, Learner
-from autosteer.policies._ledger import Ledger
+from autosteer.policies._ledger import Ledger, Table
 from autosteer.policies._links import LinkName
 from autosteer.policies._moment import inputs_besides_knobs
 from autosteer.policies._search import Flight, PeakSearch, has_signal
@@ -314,6 +314,11 @@ class BayesianPolicy:
         return chance
 
     @property
+    def _spread(self) -> Float:
+        """Places all over where the next one may be, shape (n, n_knobs)."""
+        return sobol_points(len(self._ledger.names), self._seed + self._asks, 0, self._candidates)
+
+    @property
     def _situation(self) -> Situation:
         return Situation(self._problem, self._grounds, self._fence, self._here, self._horizon_s)
 
@@ -324,8 +329,7 @@ class BayesianPolicy:
         model = learned.surrogate
         if len(avoided):
             model = model.awaiting(avoided, self._noise_of_avoided(learned, avoided))
-        spread = sobol_points(len(self._ledger.names), self._seed + self._asks, 0, self._candidates)
-        improvement = Improvement(self._situation, aim, learned, model, rng, spread)
+        improvement = Improvement(self._situation, aim, learned, model, rng, self._spread)
         choice = improvement.best_choice()
         if aim == self._objective:
             self._gain = choice.gain
@@ -338,17 +342,19 @@ class BayesianPolicy:
             for other in self._telling:
                 if other != aim and other.min_shots < aim.min_shots:
                     below = self._learn(other).surrogate
-            table = self._ledger.table(aim.name)
-            if self._drift_s is None:
-                table = table.thinned(_MOST_POINTS)
-            else:
-                table = table.newest(_MOST_DRIFTING_POINTS)
+            table = self._relevant(self._ledger.table(aim.name))
             more, now = inputs_besides_knobs(table, self._ledger.context, self._drift_s)
             x = np.concatenate([table.x, more], axis=1)
             self._known.quantities[aim] = self._learners[aim.name].learn(
                 x, table, below, now=now if len(now) else None
             )
         return self._known.quantities[aim]
+
+    def _relevant(self, table: Table) -> Table:
+        """Leave out what says least of where the next place may be."""
+        if self._drift_s is None:
+            return table.thinned(_MOST_POINTS)
+        return table.newest(_MOST_DRIFTING_POINTS)
 
     def should_stop(self) -> tuple[bool, str]:
         """Tell whether the goal is reached, or not worth the beam.
@@ -400,7 +406,7 @@ class BayesianPolicy:
             return self._ledger.best_measured()
         model = learned.surrogate
         rng = np.random.default_rng([self._seed, 0])
-        anywhere = replace(self._situation, here=None)
+        anywhere = replace(self._situation, here=None, region=None)
         spread = sobol_points(model.x.shape[1], self._seed, 0, 256)
         start = anywhere.allowed(np.concatenate([model.x, spread]))
         ranked = start[np.argsort(-model.mean(start), kind="stable")[:10]]

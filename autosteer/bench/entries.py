@@ -12,6 +12,7 @@ OWN: Mapping[str, str] = {
     "bayes": "autosteer.policies:BayesianPolicy",
     "grid": "autosteer.policies:GridPolicy",
     "random": "autosteer.policies:RandomPolicy",
+    "trust": "autosteer.policies:TrustRegionPolicy",
 }
 """Short names of the policies of this package."""
 
