@@ -98,8 +98,8 @@ class TrustRegionPolicy(BayesianPolicy):
     """Bayesian optimization about the best place known, no farther than the model is to be trusted.
 
     As in TuRBO [1]_ the next place is sought in a box about the best one, longer along knobs on
-    which the objective depends weakly. The box grows after three successes in a row, and shrinks
-    after as many failures as there are knobs; the model learns from places in and near it, so that
+    which the objective depends weakly. The box grows after two successes in a row, and shrinks
+    after twice as many failures as there are knobs; the model learns from places in and near it, so that
     it follows a function that is not everywhere alike. Unlike there, it is the posterior that tells
     successes from failures, not the best reading: a point has succeeded when it is better than the
     center with a probability of 80 %, and failed when it is worse with as much. What noise leaves
