@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from autosteer.policies.bandit import BanditPolicy
 from autosteer.policies.simple import GridPolicy, RandomPolicy
 
 if TYPE_CHECKING:
     from autosteer.policies.bayes import BayesianPolicy
 
-__all__ = ["BayesianPolicy", "GridPolicy", "RandomPolicy"]
+__all__ = ["BanditPolicy", "BayesianPolicy", "GridPolicy", "RandomPolicy"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any, Self
 
 OWN: Mapping[str, str] = {
+    "bandit": "autosteer.policies:BanditPolicy",
     "bayes": "autosteer.policies:BayesianPolicy",
     "grid": "autosteer.policies:GridPolicy",
     "random": "autosteer.policies:RandomPolicy",
