@@ -3,12 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 from autosteer.policies.bandit import BanditPolicy
+from autosteer.policies.extremum import ExtremumSeeking
+from autosteer.policies.lines import LineScanPolicy
 from autosteer.policies.simple import GridPolicy, RandomPolicy
 
 if TYPE_CHECKING:
     from autosteer.policies.bayes import BayesianPolicy
 
-__all__ = ["BanditPolicy", "BayesianPolicy", "GridPolicy", "RandomPolicy"]
+__all__ = [
+    "BanditPolicy",
+    "BayesianPolicy",
+    "ExtremumSeeking",
+    "GridPolicy",
+    "LineScanPolicy",
+    "RandomPolicy",
+]
 
 
 def __getattr__(name: str) -> Any:

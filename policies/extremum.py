@@ -171,7 +171,7 @@ class ExtremumSeeking(Modelless):
                 raise PolicyError(
                     f"start of '{name}' is {start[name]}: it must lie in [{knob.low}, {knob.high}]"
                 )
-        return self._ledger.unit([[start[name] for name in self._ledger.names]])[0]
+        return self._ledger.unit([[start[name] for name in self._ledger.names]]).reshape(-1)
 
     def suggest(self, num_points: int) -> list[dict[str, Any]]:
         """Propose the next settings of the dither.
@@ -213,7 +213,7 @@ class ExtremumSeeking(Modelless):
         rate_hz = self._problem.rate_hz
         if rate_hz is None:
             return None
-        [way_s] = self._grounds.travel_s(x[None], self._here)
+        way_s = float(self._grounds.travel_s(x[None], self._here)[0])
         least = max(_FEWEST_SHOTS, self._aim.min_shots)
         return max(round(_STAYS_PER_WAY * way_s * rate_hz), least)
 
@@ -262,7 +262,7 @@ class ExtremumSeeking(Modelless):
             return self._start
         best = self._ledger.best_measured()
         if best:
-            return self._ledger.unit([[best[name] for name in self._ledger.names]])[0]
+            return self._ledger.unit([[best[name] for name in self._ledger.names]]).reshape(-1)
         return np.full(len(self._ledger.names), 0.5) if self._here is None else self._here
 
     def _inside(self, center: Float) -> Float:

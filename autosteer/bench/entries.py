@@ -11,7 +11,9 @@ from typing import Any, Self
 OWN: Mapping[str, str] = {
     "bandit": "autosteer.policies:BanditPolicy",
     "bayes": "autosteer.policies:BayesianPolicy",
+    "extremum": "autosteer.policies:ExtremumSeeking",
     "grid": "autosteer.policies:GridPolicy",
+    "lines": "autosteer.policies:LineScanPolicy",
     "random": "autosteer.policies:RandomPolicy",
 }
 """Short names of the policies of this package."""
