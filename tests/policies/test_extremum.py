@@ -169,6 +169,7 @@ def test_what_it_cannot_do_is_refused(
 def test_it_follows_the_jet() -> None:
     overrides = [
         "policy.class=autosteer.policies:ExtremumSeeking",
+        "policy.options={}",
         "policy.options.start.x=0.01",
         "policy.options.start.y=-0.06",
         "stop.duration_s=180",
