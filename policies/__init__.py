@@ -3,13 +3,24 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from autosteer.policies.bandit import BanditPolicy
+from autosteer.policies.extremum import ExtremumSeeking
+from autosteer.policies.lines import LineScanPolicy
 from autosteer.policies.simple import GridPolicy, RandomPolicy
 
 if TYPE_CHECKING:
     from autosteer.policies.bayes import BayesianPolicy
     from autosteer.policies.trust import TrustRegionPolicy
 
-__all__ = ["BayesianPolicy", "GridPolicy", "RandomPolicy", "TrustRegionPolicy"]
+__all__ = [
+    "BanditPolicy",
+    "BayesianPolicy",
+    "ExtremumSeeking",
+    "GridPolicy",
+    "LineScanPolicy",
+    "RandomPolicy",
+    "TrustRegionPolicy",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,8 +9,11 @@ from importlib.metadata import entry_points
 from typing import Any, Self
 
 OWN: Mapping[str, str] = {
+    "bandit": "autosteer.policies:BanditPolicy",
     "bayes": "autosteer.policies:BayesianPolicy",
+    "extremum": "autosteer.policies:ExtremumSeeking",
     "grid": "autosteer.policies:GridPolicy",
+    "lines": "autosteer.policies:LineScanPolicy",
     "random": "autosteer.policies:RandomPolicy",
     "trust": "autosteer.policies:TrustRegionPolicy",
 }

@@ -106,7 +106,7 @@ class PolicySection(Section):
         alias="class",
         description="Class as package.module:Name, or an autosteer.policies entry point",
     )
-    options: dict[str, Scalar] = Field(
+    options: dict[str, Scalar | dict[str, float]] = Field(
         default_factory=dict, description="Further keyword arguments of the class"
     )
     warm_start: tuple[str, ...] = Field(

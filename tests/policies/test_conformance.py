@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from autosteer.contracts import Policy, PolicyError, Problem
-from autosteer.policies import BayesianPolicy, GridPolicy, RandomPolicy, TrustRegionPolicy
+from autosteer.policies import (
+    BayesianPolicy,
+    ExtremumSeeking,
+    GridPolicy,
+    LineScanPolicy,
+    RandomPolicy,
+    TrustRegionPolicy,
+)
 from autosteer.policies.conformance import CHECKS, assert_policy, check_policy
 from autosteer.policies.peers import AxPolicy, BlopPolicy, OptunaPolicy, XoptPolicy
 
@@ -26,7 +33,10 @@ PEERS: dict[str, Callable[[Problem], Policy]] = {
 }
 
 
-@pytest.mark.parametrize("make", [BayesianPolicy, GridPolicy, RandomPolicy, TrustRegionPolicy])
+@pytest.mark.parametrize(
+    "make",
+    [BayesianPolicy, ExtremumSeeking, GridPolicy, LineScanPolicy, RandomPolicy, TrustRegionPolicy],
+)
 def test_our_policies_keep_the_seam(make: Callable[[Problem], Policy]) -> None:
     assert check_policy(make) == []
 
