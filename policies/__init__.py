@@ -6,8 +6,9 @@ from autosteer.policies.simple import GridPolicy, RandomPolicy
 
 if TYPE_CHECKING:
     from autosteer.policies.bayes import BayesianPolicy
+    from autosteer.policies.pareto import ParetoPolicy
 
-__all__ = ["BayesianPolicy", "GridPolicy", "RandomPolicy"]
+__all__ = ["BayesianPolicy", "GridPolicy", "ParetoPolicy", "RandomPolicy"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from autosteer.policies.bayes import BayesianPolicy
 
         return BayesianPolicy
+    if name == "ParetoPolicy":
+        from autosteer.policies.pareto import ParetoPolicy
+
+        return ParetoPolicy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ from typing import Any, Self
 OWN: Mapping[str, str] = {
     "bayes": "autosteer.policies:BayesianPolicy",
     "grid": "autosteer.policies:GridPolicy",
+    "pareto": "autosteer.policies:ParetoPolicy",
     "random": "autosteer.policies:RandomPolicy",
 }
 """Short names of the policies of this package."""
