@@ -151,7 +151,8 @@ class Extending:
         [worth] = self._worth(x[None])
         share = float(worth) / max(self._frontier.volume, 1e-12)
         other = runner_up(start, rates, x, self._lengths)
-        return Extension(x, shots, share, self._why(x, share, None if other is None else start[other]))
+        why = self._why(x, share, None if other is None else start[other])
+        return Extension(x, shots, share, why)
 
     def _stay_s(self, x: Float, rate_hz: float) -> Float:
         """Return how long to stay: as long as the way takes, shape (n,)."""

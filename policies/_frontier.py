@@ -18,7 +18,7 @@ _ROOT_2_PI = float(np.sqrt(2 * np.pi))
 
 
 def unbeaten(values: Float) -> Bool:
-    """Tell which rows no other row beats; of equal rows, the first.
+    """Tell which rows no other row beats; of equal rows, perhaps one only.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def unbeaten(values: Float) -> Bool:
         Whether a row belongs to the front.
     """
     if values.shape[1] == 1:
-        return np.arange(len(values)) == np.argmax(values[:, 0]) if len(values) else values[:, 0] > 0
+        best: Bool = values[:, 0] == values[:, 0].max(initial=-np.inf)
+        return best
     front: Bool = is_non_dominated(torch.from_numpy(np.ascontiguousarray(values))).numpy()
     return front
 
