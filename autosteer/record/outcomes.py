@@ -21,7 +21,8 @@ def read_outcomes(run: RunDirectory) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``_id``, ``_t_s``, the readback of each knob, and ``name``, ``name_sem``, ``name_n`` per quantity.
+        ``_id``, ``_t_s``, the readback of each knob, and ``name``, ``name_sem`` and ``name_n`` per
+        quantity.
 
     Raises
     ------
