@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ Float = NDArray[np.float64]
 _MOST_POINTS = 300
 # Of places of the front that are closer to each other, in units of its extent, one is kept.
 _SAME = 0.01
+# Places at which the models are asked how far the front reaches.
+_SPREAD = 256
 # An opening place is the one of so many that is farthest from all others.
 _OPENINGS = 16
 
@@ -86,7 +88,7 @@ class ParetoPolicy:
         Places spread over the box, and as many around the front, at which each ask looks.
     reference : mapping of str to float, optional
         By objective, what a value must be better than to count. Without it, somewhat less than the
-        worst along the front.
+        worst along the front that the models expect over all places.
 
     Raises
     ------
@@ -307,15 +309,19 @@ class ParetoPolicy:
         """Find the front of posterior means; at least two places are measured."""
         if self._known.front is None:
             measured = self._measured
-            everywhere, _ = self._values(measured)
             x = np.unique(measured[self._grounds.permits(self._grounds.places(measured))], axis=0)
             if self._fence and self._learn_limits():
                 x = x[self._fence.chance(x) >= 0]
             values, sd = self._values(x)
             rows = np.flatnonzero(unbeaten(values))
             rows = rows[np.argsort(values[rows, 0], kind="stable")]
-            ends = values[rows] if len(rows) else everywhere
-            extent = extent_of(ends, everywhere)
+            # How far the front reaches, the models know before both its ends are measured.
+            anywhere = replace(self._situation, here=None)
+            spread = sobol_points(measured.shape[1], self._problem.seed, 0, _SPREAD)
+            expected, _ = self._values(np.concatenate([measured, anywhere.allowed(spread)]))
+            ends = np.concatenate([values[rows], expected[unbeaten(expected)]])
+            ends = ends[unbeaten(ends)]
+            extent = extent_of(ends, expected)
             inferred = reference_below(ends, extent)
             reference = np.where(np.isfinite(self._reference), self._reference, inferred)
             rows = rows[_distinct(values[rows] / extent)]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autosteer.contracts import Policy, PolicyError, Problem
-from autosteer.policies import BayesianPolicy, GridPolicy, RandomPolicy
+from autosteer.policies import BayesianPolicy, GridPolicy, ParetoPolicy, RandomPolicy
 from autosteer.policies.conformance import CHECKS, assert_policy, check_policy
 from autosteer.policies.peers import AxPolicy, BlopPolicy, OptunaPolicy, XoptPolicy
 
@@ -26,7 +26,7 @@ PEERS: dict[str, Callable[[Problem], Policy]] = {
 }
 
 
-@pytest.mark.parametrize("make", [BayesianPolicy, GridPolicy, RandomPolicy])
+@pytest.mark.parametrize("make", [BayesianPolicy, GridPolicy, ParetoPolicy, RandomPolicy])
 def test_our_policies_keep_the_seam(make: Callable[[Problem], Policy]) -> None:
     assert check_policy(make) == []
 
