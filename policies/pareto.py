@@ -318,9 +318,8 @@ class ParetoPolicy:
             # How far the front reaches, the models know before both its ends are measured.
             anywhere = replace(self._situation, here=None)
             spread = sobol_points(measured.shape[1], self._problem.seed, 0, _SPREAD)
-            expected, _ = self._values(np.concatenate([measured, anywhere.allowed(spread)]))
-            ends = np.concatenate([values[rows], expected[unbeaten(expected)]])
-            ends = ends[unbeaten(ends)]
+            expected, doubt = self._values(np.concatenate([measured, anywhere.allowed(spread)]))
+            ends = np.concatenate([values[rows], expected[unbeaten(expected + doubt)]])
             extent = extent_of(ends, expected)
             inferred = reference_below(ends, extent)
             reference = np.where(np.isfinite(self._reference), self._reference, inferred)
