@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from autosteer.bench.metrics import hypervolume
+from autosteer.cli._worlds import world_of_experiment
 from autosteer.contracts import (
     Aim,
     Goal,
@@ -26,6 +28,10 @@ from autosteer.contracts import (
     Range,
 )
 from autosteer.policies import ParetoPolicy, RandomPolicy
+from autosteer.sims.virtual import VirtualBeamline
+from autosteer.steering.events import Action, Announce, Stamped
+from autosteer.steering.virtual import VirtualRun
+from tests.sims.scenario_runs import scenario
 
 torch.set_num_threads(1)
 
@@ -78,21 +84,17 @@ def share_of_front(points: list[dict[str, Any]]) -> float:
     return hypervolume(found, reference) / hypervolume(front, reference)
 
 
-def test_it_finds_more_of_the_front_than_random_places_do() -> None:
-    shares = {
-        name: [share_of_front(visited(make(problem(seed)), 24)) for seed in range(4)]
-        for name, make in {"pareto": ParetoPolicy, "random": RandomPolicy}.items()
-    }
-    assert min(shares["pareto"]) > 0.9
-    assert max(shares["random"]) < 0.75
-
-
-def test_with_noise_it_still_does() -> None:
-    [ours, random] = (
-        share_of_front(visited(make(problem(1)), 24, sem=0.5))
+@pytest.mark.parametrize(
+    ("sem", "least"),
+    [(0.05, 0.85), pytest.param(0.2, 0.7, marks=pytest.mark.slow)],
+)
+def test_it_finds_more_of_the_front_than_random_places_do(sem: float, least: float) -> None:
+    ours, random = (
+        [share_of_front(visited(make(problem(seed)), 24, sem)) for seed in range(3)]
         for make in (ParetoPolicy, RandomPolicy)
     )
-    assert ours > max(0.8, random + 0.1)
+    assert min(ours) > least
+    assert max(random) < 0.6
 
 
 def test_the_front_is_one_of_means_and_not_of_lucky_readings() -> None:
@@ -281,3 +283,24 @@ def test_before_anything_is_measured_there_is_no_front() -> None:
         policy.posterior([{"x": 0.0, "y": 1.0, "z": 0.5}])
     policy.ingest([{"_id": "half", "x": 0.0, "y": 1.0, "z": 0.5, "gain": 1.0}])
     assert policy.front() == ()
+
+
+def test_a_run_records_the_front_and_announces_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = scenario("aperture_pareto", "stop.duration_s=8")
+    beamline = VirtualBeamline(experiment, world_of_experiment(experiment, 1))
+    run = VirtualRun(experiment, beamline, ParetoPolicy(experiment.problem))
+    said: list[str] = []
+    handle = run.controller.handle
+
+    def handled(stamped: Stamped, batch: pa.RecordBatch | None = None) -> tuple[Action, ...]:
+        actions = handle(stamped, batch)
+        said.extend(action.text for action in actions if isinstance(action, Announce))
+        return actions
+
+    monkeypatch.setattr(run.controller, "handle", handled)
+    assert run.run().ok
+    best = run.controller.policy.best
+    assert best is not None
+    assert len(best.front) > 2
+    assert best.knobs in [point.knobs for point in best.front]
+    assert f"the Pareto front has {len(best.front)} places" in said
