@@ -1,4 +1,4 @@
-"""The report of a recorded run: what is drawn of a policy's beliefs, and what is said to be missing."""
+"""The report of a recorded run: what is drawn of a policy's beliefs, what is said to be missing."""
 
 from __future__ import annotations
 
