@@ -101,7 +101,7 @@ class Surrogate:
         variance = None
         if data.variance is not None:
             variance = torch.from_numpy(data.variance / self._unit**2).unsqueeze(-1)
-        with warnings.catch_warnings(), _double_precision():
+        with warnings.catch_warnings(), _double_precision(), _own_chance():
             warnings.simplefilter("ignore", NumericalWarning)
             warnings.simplefilter("ignore", OptimizationWarning)
             warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
@@ -256,6 +256,14 @@ def _double_precision() -> Generator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def _own_chance() -> Generator[None]:
+    """Draw from a stream of its own: a fit that fails begins again at values drawn from priors."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def _root_of(covariance: Float) -> Float:
