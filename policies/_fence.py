@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,13 +82,36 @@ class Fence:
             The smallest difference of all limits; a place is safe where it is not negative.
         """
         least = np.full(len(x), np.inf)
+        for limit, kept in self._kept(x):
+            least = np.minimum(least, kept - limit.probability)
+        return least
+
+    def active(self, x: Float) -> list[tuple[str, float]]:
+        """Name the limits that keep a place from going on.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (n_knobs,)
+            The place.
+
+        Returns
+        -------
+        list of (str, float)
+            Quantity and chance that its limit is kept, of the limits for which more than half of
+            the risk that they leave is used.
+        """
+        kept = [(limit, float(chance[0])) for limit, chance in self._kept(x[None])]
+        return [
+            (limit.name, chance) for limit, chance in kept if chance < (1 + limit.probability) / 2
+        ]
+
+    def _kept(self, x: Float) -> Iterator[tuple[OutcomeLimit, Float]]:
+        """Give the chance that each limit is kept at places."""
         for limit, learned, count in self._learned:
             mean = learned.surrogate.mean(x)
             sd = np.sqrt(learned.surrogate.variance(x)) * _doubt(count)
             low, high = _bounds(limit, learned)
-            kept = ndtr((high - mean) / sd) - ndtr((low - mean) / sd)
-            least = np.minimum(least, kept - limit.probability)
-        return least
+            yield limit, ndtr((high - mean) / sd) - ndtr((low - mean) / sd)
 
     def widening(self, x: Float, choices: Float, gain: Float, shots: Float | None) -> Float:
         """Return by how much a measurement is expected to raise the best that is safe.

@@ -64,7 +64,7 @@ def fit(
     Hyperparameters
         Where the fit ended.
     """
-    with warnings.catch_warnings(), _double_precision():
+    with warnings.catch_warnings(), _double_precision(), _own_chance():
         warnings.simplefilter("ignore", NumericalWarning)
         warnings.simplefilter("ignore", OptimizationWarning)
         warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
@@ -217,3 +217,11 @@ def _double_precision() -> Generator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def _own_chance() -> Generator[None]:
+    """Draw from a stream of its own: a fit that fails begins again at values drawn from priors."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield

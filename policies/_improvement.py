@@ -15,6 +15,7 @@ from autosteer.policies._fence import Fence
 from autosteer.policies._grounds import Grounds
 from autosteer.policies._knowledge import knowledge_gradient
 from autosteer.policies._learner import Learned
+from autosteer.policies._reasons import place_in_words, runner_up
 
 Float = NDArray[np.float64]
 
@@ -183,9 +184,11 @@ class Improvement:
             The place, how long to stay, and why.
         """
         learned, model, top = self._learned, self._model, self._top
+        start = np.concatenate([self._start, top[None]])
+        rates = self._rate(start)
         x = climb(
             self._rate,
-            np.concatenate([self._start, top[None]]),
+            start[np.argsort(-rates, kind="stable")[:3]],
             self._lengths / 3,
             self._rng,
             self._situation.allowed,
@@ -207,12 +210,27 @@ class Improvement:
         return Choice(
             x,
             f"{self._aim.name}: expects {here_mean:.4g} +- {here_sd:.2g} here, {best_mean:.4g} "
-            f"+- {best_sd:.2g} at the best; a measurement is worth {gain:.2g}",
+            f"+- {best_sd:.2g} at the best; a measurement is worth {gain:.2g}"
+            + self._besides(x, start, rates),
             shots,
             None if shots is None or self._aim != self._problem.objective else float(worse_than),
             gain=gain,
             room=abs(learned.natural_at(hoped) - now) / max(abs(now), 1e-12),
         )
+
+    def _besides(self, x: Float, places: Float, rates: Float) -> str:
+        """Say what a second of beam is worth, what else was in question, what holds back."""
+        slope = self._learned.link.slope(float(self._mean.max()))
+        [rate] = self._rate(x[None]) * slope
+        text = "" if self._problem.rate_hz is None else f", {rate:.2g} a second"
+        other = runner_up(places, rates, x, self._lengths)
+        if other is not None:
+            [place] = self._situation.grounds.places(places[other][None])
+            words = place_in_words(tuple(self._problem.knobs), place)
+            text += f"; runner-up {words} with {rates[other] * slope:.2g}"
+        for name, chance in self._situation.fence.active(x):
+            text += f"; limit on {name} kept with {chance:.1%}"
+        return text
 
     def _worth(self, x: Float, shots: Float | None) -> Float:
         """Return what measurements are worth, on the model's scale, shape (n,)."""

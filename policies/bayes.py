@@ -121,7 +121,10 @@ class BayesianPolicy:
             if count < 1:
                 raise PolicyError(f"{name} is {count}: it must be at least 1")
         if len(problem.objectives) > 1:
-            raise PolicyError("BayesianPolicy improves one objective, and there are several")
+            raise PolicyError(
+                "BayesianPolicy improves one objective, and there are several: take "
+                "autosteer.policies:ParetoPolicy"
+            )
         self._problem = problem
         self._objective = problem.objective
         self._ledger = Ledger(problem)

@@ -99,11 +99,11 @@ class TrustRegionPolicy(BayesianPolicy):
 
     As in TuRBO [1]_ the next place is sought in a box about the best one, longer along knobs on
     which the objective depends weakly. The box grows after two successes in a row, and shrinks
-    after twice as many failures as there are knobs; the model learns from places in and near it, so that
-    it follows a function that is not everywhere alike. Unlike there, it is the posterior that tells
-    successes from failures, not the best reading: a point has succeeded when it is better than the
-    center with a probability of 80 %, and failed when it is worse with as much. What noise leaves
-    undecided counts as neither, so that noise makes no box collapse about a lucky reading.
+    after twice as many failures as there are knobs; the model learns from places in and near it, so
+    that it follows a function that is not everywhere alike. Unlike there, it is the posterior that
+    tells successes from failures, not the best reading: a point has succeeded when it is better
+    than the center with a probability of 80 %, and failed when it is worse with as much. What noise
+    leaves undecided counts as neither, so that no box collapses about a lucky reading.
 
     Parameters
     ----------

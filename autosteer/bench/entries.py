@@ -14,6 +14,7 @@ OWN: Mapping[str, str] = {
     "extremum": "autosteer.policies:ExtremumSeeking",
     "grid": "autosteer.policies:GridPolicy",
     "lines": "autosteer.policies:LineScanPolicy",
+    "pareto": "autosteer.policies:ParetoPolicy",
     "random": "autosteer.policies:RandomPolicy",
     "trust": "autosteer.policies:TrustRegionPolicy",
 }

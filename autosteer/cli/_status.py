@@ -53,7 +53,8 @@ def figures(session: Session) -> list[tuple[str, str]]:
     best = controller.policy.best
     if best is not None:
         name = session.experiment.objective.name
-        rows.append(("best", f"{name} {best.mean:.3g} +- {best.sd:.2g}"))
+        front = f"   front of {len(best.front)} places" if len(best.front) > 1 else ""
+        rows.append(("best", f"{name} {best.mean:.3g} +- {best.sd:.2g}{front}"))
     return rows
 
 

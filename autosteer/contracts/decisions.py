@@ -119,6 +119,23 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True)
+class ParetoPoint:
+    """A place that no other known place beats in all objectives.
+
+    Parameters
+    ----------
+    knobs : mapping of str to float
+        Position, in the knobs' units.
+    mean, sd : mapping of str to float
+        Posterior mean and standard deviation of each objective there.
+    """
+
+    knobs: Mapping[str, float]
+    mean: Mapping[str, float]
+    sd: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Best:
     """Where the policy believes the optimum to be.
 
@@ -128,11 +145,14 @@ class Best:
         Position, in the knobs' units.
     mean, sd : float
         Posterior mean and standard deviation of the objective there.
+    front : tuple of ParetoPoint
+        With several objectives, the Pareto set as it is known; else empty.
     """
 
     knobs: Mapping[str, float]
     mean: float
     sd: float
+    front: tuple[ParetoPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

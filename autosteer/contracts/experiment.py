@@ -106,8 +106,9 @@ class PolicySection(Section):
         alias="class",
         description="Class as package.module:Name, or an autosteer.policies entry point",
     )
-    options: dict[str, Scalar | dict[str, float]] = Field(
-        default_factory=dict, description="Further keyword arguments of the class"
+    options: dict[str, Scalar | dict[str, FiniteFloat]] = Field(
+        default_factory=dict,
+        description="Further keyword arguments of the class: values, or numbers by name",
     )
     warm_start: tuple[str, ...] = Field(
         default=(),

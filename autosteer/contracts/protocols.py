@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autosteer.contracts.decisions import Decision, MotorFacts, MoveResult
+from autosteer.contracts.decisions import Decision, MotorFacts, MoveResult, ParetoPoint
 
 
 @runtime_checkable
@@ -99,6 +99,21 @@ class Predicts(Protocol):
         self, points: Sequence[Mapping[str, float]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and standard deviation of the objective at places, each of shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class KnowsFront(Protocol):
+    """A policy for several objectives, with a model of each."""
+
+    def front(self) -> tuple[ParetoPoint, ...]:
+        """Return the places that no other known place beats; none before the first point."""
+        ...
+
+    def posteriors(
+        self, points: Sequence[Mapping[str, float]]
+    ) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return mean and standard deviation by objective at places, each of shape (n,)."""
         ...
 
 

@@ -21,7 +21,8 @@ def read_outcomes(run: RunDirectory) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``_id``, the readback of each knob, and ``name``, ``name_sem``, ``name_n`` per quantity.
+        ``_id``, ``_t_s``, the readback of each knob, and ``name``, ``name_sem`` and ``name_n`` per
+        quantity.
 
     Raises
     ------
@@ -32,7 +33,11 @@ def read_outcomes(run: RunDirectory) -> list[dict[str, Any]]:
     for number, line in enumerate(read_lines(run.outcomes), 1):
         try:
             outcome = json.loads(line)
-            point = {"_id": outcome["suggestion_id"], **outcome["readback"]}
+            point = {
+                "_id": outcome["suggestion_id"],
+                "_t_s": outcome["t_last_shot_ns"] / 1e9,
+                **outcome["readback"],
+            }
             for name, estimate in outcome["estimates"].items():
                 point |= {
                     name: estimate["mean"],

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from autosteer.contracts import Experiment, RecordingError
-from autosteer.record.figures import Figure, Slice, figures_of
+from autosteer.record.beliefs import Beliefs
+from autosteer.record.canvas import Figure
+from autosteer.record.figures import figures_of
+from autosteer.record.history import read_bests
 from autosteer.record.lines import read_lines
 from autosteer.record.run_directory import RunDirectory
 
@@ -63,7 +66,7 @@ def read_run(run: RunDirectory) -> RunContent:
     )
 
 
-def write_report(run: RunDirectory, experiment: Experiment, slices: tuple[Slice, ...] = ()) -> Path:
+def write_report(run: RunDirectory, experiment: Experiment, beliefs: Beliefs | None = None) -> Path:
     """Write the report of a run.
 
     Parameters
@@ -72,8 +75,8 @@ def write_report(run: RunDirectory, experiment: Experiment, slices: tuple[Slice,
         The run.
     experiment : Experiment
         Its experiment.
-    slices : tuple of Slice, optional
-        What the policy's model expects along each knob.
+    beliefs : Beliefs, optional
+        What the policy believes.
 
     Returns
     -------
@@ -90,8 +93,11 @@ def write_report(run: RunDirectory, experiment: Experiment, slices: tuple[Slice,
     content = read_run(run)
     template = files("autosteer.record").joinpath("report.html.j2").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    figures = figures_of(run, content.outcomes, content.decisions, experiment, slices)
-    page = environment.from_string(template).render(**_values(run, experiment, content, figures))
+    beliefs = beliefs or Beliefs()
+    bests = read_bests(run)
+    figures = figures_of(run, content.outcomes, content.decisions, bests, experiment, beliefs)
+    values = _values(run, experiment, content, figures, beliefs)
+    page = environment.from_string(template).render(**values)
     try:
         run.report.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -100,7 +106,11 @@ def write_report(run: RunDirectory, experiment: Experiment, slices: tuple[Slice,
 
 
 def _values(
-    run: RunDirectory, experiment: Experiment, content: RunContent, figures: list[Figure]
+    run: RunDirectory,
+    experiment: Experiment,
+    content: RunContent,
+    figures: list[Figure],
+    beliefs: Beliefs,
 ) -> dict[str, Any]:
     summary = content.summary
     return {
@@ -112,6 +122,9 @@ def _values(
         "run_dir": str(run.path),
         "headline": _headline(experiment, summary),
         "figures": figures,
+        "missing": beliefs.missing,
+        "front": _front_rows(experiment, beliefs),
+        "objectives": [aim.name for aim in experiment.problem.objectives],
         "knobs": [f"{name} [{knob.units}]" for name, knob in experiment.knobs.items()],
         "decisions": [_decision_row(decision, experiment) for decision in content.decisions],
         "messages": [
@@ -188,6 +201,18 @@ def _analysis(experiment: Experiment, summary: Mapping[str, Any]) -> list[tuple[
         )
         rows.append((f"sorted by {experiment.sort.column}", ", ".join(bins)))
     return rows
+
+
+def _front_rows(experiment: Experiment, beliefs: Beliefs) -> list[list[str]]:
+    """Write each place of the Pareto front: its knobs, then its objectives."""
+    names = [aim.name for aim in experiment.problem.objectives]
+    return [
+        [
+            *(f"{point.knobs[knob]:.4g}" for knob in experiment.knobs),
+            *(f"{point.mean[name]:.4g} +- {point.sd[name]:.2g}" for name in names),
+        ]
+        for point in beliefs.front
+    ]
 
 
 def _show(value: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autosteer.contracts import Experiment, Outcome
+from autosteer.contracts import Experiment, Outcome, ParetoPoint
 from autosteer.service.usage import UsageMeter
 from autosteer.steering.agent import Agent
 from autosteer.steering.controller import FINAL
@@ -27,6 +27,16 @@ class SortedBin(BaseModel):
     sorted: int = Field(description="Shots sorted into it")
     offered: int = Field(description="Shots that would have fitted, had there been no quota")
     quota: int
+
+
+class FrontPlace(BaseModel):
+    """A place of the Pareto front, as the policy knew it at the end."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    knobs: dict[str, float]
+    mean: dict[str, float] = Field(description="Posterior mean of each objective")
+    sd: dict[str, float | None] = Field(description="Its standard deviation")
 
 
 class RunSummary(BaseModel):
@@ -72,6 +82,7 @@ class RunSummary(BaseModel):
     objective_best_sd: float | None
     objective_final: float | None = Field(description="Mean over the closing setting")
     knobs_best: dict[str, float] | None
+    front: list[FrontPlace] = Field(description="With several objectives, the Pareto front")
     knobs_final: dict[str, float] = Field(description="Where the knobs were left, as read")
     policy_cpu_s: float = Field(description="Processor time of all asks [s]")
     cpu_s: dict[str, float] = Field(description="Processor time by process, its start included [s]")
@@ -152,6 +163,7 @@ def summarize(
         objective_best_sd=_number(best.sd) if best else None,
         objective_final=_mean(outcomes.get(FINAL), name),
         knobs_best=dict(best.knobs) if best else None,
+        front=[_front_place(point) for point in best.front] if best else [],
         knobs_final=observer.positions,
         policy_cpu_s=round(controller.policy_cpu_s, 3),
         cpu_s=usage.cpu_s,
@@ -175,6 +187,11 @@ def _sent(
     else:
         streams = [asdict(one) for (_, stream), one in received.items() if stream == kind]
     return sum(one["shots"] + one["dropped_shots"] for one in streams)
+
+
+def _front_place(point: ParetoPoint) -> FrontPlace:
+    sd = {name: _number(value) for name, value in point.sd.items()}
+    return FrontPlace(knobs=dict(point.knobs), mean=dict(point.mean), sd=sd)
 
 
 def _number(value: float) -> float | None:

@@ -481,5 +481,9 @@ class Controller:
         for setting in self.settings.left:
             self._measure(setting, final=True)
         self.settings.left = []
+        best = self.policy.best
+        if best is not None and best.front:
+            count = len(best.front)
+            self._say("info", f"the Pareto front has {count} place{'s' * (count > 1)}")
         self.finished = finish
         self._actions.append(finish)

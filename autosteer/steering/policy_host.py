@@ -11,6 +11,7 @@ from autosteer.contracts import (
     Best,
     Explains,
     KnowsBest,
+    KnowsFront,
     Policy,
     PolicyError,
     RegistersFailures,
@@ -111,4 +112,5 @@ class PolicyHost:
             return None
         mean = float(point[self._objective])
         sd = float(point.get(f"{self._objective}_sd", math.nan))
-        return Best(self._place(point), mean, sd)
+        front = self._policy.front() if isinstance(self._policy, KnowsFront) else ()
+        return Best(self._place(point), mean, sd, front)

@@ -198,12 +198,13 @@ def test_the_report_stands_by_itself(run: Run) -> None:
         "Objective against time",
         "Knobs against time",
         "What the policy believes",
+        "Map of the two most important knobs",
         "Latency of the analysis",
         "Decisions",
         "Counters",
     ):
         assert f"<h2>{title}</h2>" in page
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 5
     assert "<script" not in page
     assert 'src="http' not in page
 

@@ -16,6 +16,7 @@ from autosteer.policies import (
     ExtremumSeeking,
     GridPolicy,
     LineScanPolicy,
+    ParetoPolicy,
     RandomPolicy,
     TrustRegionPolicy,
 )
@@ -35,7 +36,15 @@ PEERS: dict[str, Callable[[Problem], Policy]] = {
 
 @pytest.mark.parametrize(
     "make",
-    [BayesianPolicy, ExtremumSeeking, GridPolicy, LineScanPolicy, RandomPolicy, TrustRegionPolicy],
+    [
+        BayesianPolicy,
+        ExtremumSeeking,
+        GridPolicy,
+        LineScanPolicy,
+        ParetoPolicy,
+        RandomPolicy,
+        TrustRegionPolicy,
+    ],
 )
 def test_our_policies_keep_the_seam(make: Callable[[Problem], Policy]) -> None:
     assert check_policy(make) == []

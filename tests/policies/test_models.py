@@ -281,3 +281,24 @@ def test_the_edge_of_what_is_safe_is_what_widens_it() -> None:
     worth = fence.widening(np.array([[0.0], [0.28]]), beyond, np.array([1.0]), None)
     assert worth[1] >= worth[0]
     assert np.all(fence.widening(np.array([[0.2]]), beyond, np.array([-1.0]), None) == 0)
+
+
+def test_a_fit_that_begins_again_draws_the_same_whatever_was_drawn_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draws: list[float] = []
+
+    def fit(*_: object, **__: object) -> None:
+        draws.append(float(torch.rand(1)))
+
+    monkeypatch.setattr("autosteer.policies._fit.fit_gpytorch_mll", fit)
+    data = Data(np.array([[0.2], [0.7]]), np.array([0.0, 1.0]), None)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        Surrogate(data)
+    assert draws[0] == draws[1]
+    torch.manual_seed(2)
+    expected = float(torch.rand(1))
+    torch.manual_seed(2)
+    Surrogate(data)
+    assert float(torch.rand(1)) == expected

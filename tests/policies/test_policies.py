@@ -254,7 +254,7 @@ def test_the_policy_stops_at_its_goal_and_says_why(goal: Goal, text: str) -> Non
 
 def test_several_objectives_are_for_another_policy() -> None:
     ranges = {name: Range(*limits) for name, limits in KNOBS.items()}
-    with pytest.raises(PolicyError, match="there are several"):
+    with pytest.raises(PolicyError, match="take autosteer"):
         BayesianPolicy(Problem(ranges, (Aim("hits"), Aim("background", False))))
 
 
@@ -316,3 +316,27 @@ def test_the_best_that_was_measured_keeps_the_limits() -> None:
     )
     policy.ingest([{"_id": "b", "x": 0.1, "hits": 3.0, "dose": 0.5}])
     assert policy.best()["x"] == pytest.approx(0.1)
+
+
+def test_the_reason_names_the_runner_up_what_a_second_is_worth_and_active_limits() -> None:
+    knobs = {name: Range(low, high, speed=high - low) for name, (low, high) in KNOBS.items()}
+    limit = OutcomeLimit("dose", below=0.5, probability=0.95)
+    policy = BayesianPolicy(Problem(knobs, (Aim("hits"),), limits=(limit,), rate_hz=100.0, seed=1))
+    rng = np.random.default_rng(1)
+    start = {"_id": "start", "x": -0.5, "y": 5.0}
+    reasons = []
+
+    def told(point: Mapping[str, Any]) -> dict[str, Any]:
+        # More hits are further right, and so is the dose: the best that is allowed is at the limit.
+        dose = (point["x"] + 1) / 2 + 0.01 * rng.standard_normal()
+        hits = point["x"] + 0.01 * rng.standard_normal()
+        return {**point, "hits": hits, "hits_sem": 0.01, "dose": dose, "dose_sem": 0.01}
+
+    policy.ingest([told(start)])
+    for _ in range(12):
+        [point] = policy.suggest(1)
+        reasons.append(policy.explain(point["_id"]))
+        policy.ingest([told(point)])
+    last = reasons[-1]
+    assert "a second; runner-up x = " in last
+    assert any("limit on dose kept with 9" in reason for reason in reasons)

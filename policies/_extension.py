@@ -1,0 +1,221 @@
+"""Where a measurement is expected to extend a front most, per second of beam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosteer.contracts import Aim
+from autosteer.policies._candidates import climb, points_around
+from autosteer.policies._chain import Model
+from autosteer.policies._frontier import Frontier
+from autosteer.policies._improvement import FEWEST_SHOTS, Situation
+from autosteer.policies._learner import Learned
+from autosteer.policies._reasons import place_in_words, runner_up
+
+Float = NDArray[np.float64]
+
+_ROUNDS, _WIDTH = 3, 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Belief:
+    """What is known of one objective.
+
+    Parameters
+    ----------
+    aim : Aim
+        The objective.
+    learned : Learned
+        What was learned from its table.
+    model : Model
+        The same, with what is pending taken as measured.
+    """
+
+    aim: Aim
+    learned: Learned
+    model: Model
+
+    def goodness(self, mean: Float, sd: Float) -> tuple[Float, Float]:
+        """Turn values on the model's scale into the objective, so that more is better.
+
+        Parameters
+        ----------
+        mean, sd : ndarray of float64, shape (n,)
+            Mean and standard deviation on the model's scale.
+
+        Returns
+        -------
+        mean, sd : ndarray of float64, shape (n,)
+            Those of the objective.
+        """
+        natural, spread = self.learned.link.natural(mean, sd)
+        return self.aim.sign * natural, spread
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extension:
+    """The place where a front is extended most.
+
+    Parameters
+    ----------
+    x : ndarray of float64, shape (n_knobs,)
+        The place, in the unit cube.
+    shots : int, optional
+        Shots to stay for; None where shots are not counted.
+    gain : float
+        Expected gain of volume, as a share of the volume of the front.
+    why : str
+        The reason, one line for people.
+    """
+
+    x: Float
+    shots: int | None
+    gain: float
+    why: str
+
+
+class Extending:
+    """The search for the next measurement, on what is known at one moment.
+
+    A measurement moves the posterior means at its place; what is expected is the volume that the
+    moved means add to the front. What noise hides is therefore no gain, and a place that is known
+    well enough only counts for what it adds by itself.
+
+    Parameters
+    ----------
+    situation : Situation
+        Where the knobs are, and where they may go.
+    beliefs : tuple of Belief
+        The objectives.
+    frontier : Frontier
+        The front of posterior means, in units of its extent.
+    extent : ndarray of float64, shape (n_objectives,)
+        That extent.
+    """
+
+    def __init__(
+        self,
+        situation: Situation,
+        beliefs: tuple[Belief, ...],
+        frontier: Frontier,
+        extent: Float,
+    ) -> None:
+        self._situation = situation
+        self._problem = situation.problem
+        self._beliefs = beliefs
+        self._frontier = frontier
+        self._extent = extent
+        self._least = max([FEWEST_SHOTS, *(belief.aim.min_shots for belief in beliefs)])
+        lengths = np.min([belief.learned.surrogate.lengths for belief in beliefs], axis=0)
+        self._lengths: Float = np.minimum(lengths, 0.5)
+        self._beyond: tuple[Float, Float] | None = None
+
+    def best(self, spread: Float, front: Float, rng: np.random.Generator) -> Extension:
+        """Return where to go.
+
+        Parameters
+        ----------
+        spread : ndarray of float64, shape (n, n_knobs)
+            Places all over the unit cube; as many are looked at around the front.
+        front : ndarray of float64, shape (m, n_knobs)
+            Places of the front, m at least 1.
+        rng : numpy.random.Generator
+            Where chance comes from.
+
+        Returns
+        -------
+        Extension
+            The place, how long to stay, and why.
+        """
+        around = points_around(rng, front, self._lengths, len(spread))
+        everywhere = np.concatenate([spread, around, front])
+        start = self._situation.allowed(everywhere)
+        self._beyond = self._unsafe_and_better(everywhere)
+        rates = self._rate(start)
+        x = climb(
+            self._rate,
+            start[np.argsort(-rates, kind="stable")[:3]],
+            self._lengths / 3,
+            rng,
+            self._situation.allowed,
+            rounds=_ROUNDS,
+            width=_WIDTH,
+        )
+        rate_hz = self._problem.rate_hz
+        shots = None
+        if rate_hz is not None:
+            shots = round(float(self._stay_s(x[None], rate_hz)[0]) * rate_hz)
+        [worth] = self._worth(x[None])
+        share = float(worth) / max(self._frontier.volume, 1e-12)
+        other = runner_up(start, rates, x, self._lengths)
+        why = self._why(x, share, None if other is None else start[other])
+        return Extension(x, shots, share, why)
+
+    def _stay_s(self, x: Float, rate_hz: float) -> Float:
+        """Return how long to stay: as long as the way takes, shape (n,)."""
+        return np.maximum(self._situation.travel_s(x), self._least / rate_hz)
+
+    def _moved(self, x: Float) -> tuple[Float, Float]:
+        """Return the posterior means after a measurement, and how far it may move them."""
+        rate_hz = self._problem.rate_hz
+        shots = None if rate_hz is None else self._stay_s(x, rate_hz) * rate_hz
+        means, sds = [], []
+        for belief in self._beliefs:
+            variance = belief.model.variance(x)
+            shift = variance / np.sqrt(variance + belief.learned.noise(x, shots))
+            mean, sd = belief.goodness(belief.model.mean(x), shift)
+            means.append(mean)
+            sds.append(sd)
+        return np.stack(means, axis=1) / self._extent, np.stack(sds, axis=1) / self._extent
+
+    def _worth(self, x: Float) -> Float:
+        """Return the volume that measurements are expected to add, shape (n,)."""
+        gain = self._frontier.expected_gain(*self._moved(x))
+        if self._beyond is not None:
+            gain = gain + self._situation.fence.widening(x, *self._beyond, None)
+        return gain
+
+    def _rate(self, x: Float) -> Float:
+        """Return the same per second of beam; per measurement where shots are not counted."""
+        rate_hz = self._problem.rate_hz
+        if rate_hz is None:
+            return self._worth(x)
+        return self._worth(x) / (self._stay_s(x, rate_hz) + self._situation.travel_s(x))
+
+    def _unsafe_and_better(self, x: Float) -> tuple[Float, Float] | None:
+        """Return places that would extend the front, were they safe, and by how much."""
+        fence = self._situation.fence
+        if not fence:
+            return None
+        x = self._situation.grounds.allowed(x, None)
+        x = x[fence.chance(x) < 0]
+        mean, sd = self._moved(x)
+        gain = self._frontier.expected_gain(mean, np.zeros_like(sd))
+        order = np.argsort(-gain, kind="stable")[:96]
+        return x[order], gain[order]
+
+    def _why(self, x: Float, share: float, other: Float | None) -> str:
+        """Say what is expected of a place, and what else was in question."""
+        expected = []
+        for belief in self._beliefs:
+            [mean], [sd] = belief.learned.natural(x[None])
+            expected.append(f"{belief.aim.name} {mean:.4g} +- {sd:.2g}")
+        volume = max(self._frontier.volume, 1e-12)
+        [rate] = self._rate(x[None]) / volume
+        per = "a measurement" if self._problem.rate_hz is None else "a second"
+        parts = [
+            f"expects {', '.join(expected)}; the front would gain {share:.2%}, {rate:.2%} {per}"
+        ]
+        if other is not None:
+            names = tuple(self._problem.knobs)
+            [place] = self._situation.grounds.places(other[None])
+            [runner] = self._rate(other[None]) / volume
+            parts.append(f"runner-up {place_in_words(names, place)} with {runner:.2%}")
+        parts += [
+            f"limit on {name} kept with {chance:.1%}"
+            for name, chance in self._situation.fence.active(x)
+        ]
+        return "; ".join(parts)
