@@ -10,6 +10,7 @@ from autosteer.policies.simple import GridPolicy, RandomPolicy
 
 if TYPE_CHECKING:
     from autosteer.policies.bayes import BayesianPolicy
+    from autosteer.policies.follow import FollowPolicy
     from autosteer.policies.pareto import ParetoPolicy
     from autosteer.policies.trust import TrustRegionPolicy
 
@@ -17,6 +18,7 @@ __all__ = [
     "BanditPolicy",
     "BayesianPolicy",
     "ExtremumSeeking",
+    "FollowPolicy",
     "GridPolicy",
     "LineScanPolicy",
     "ParetoPolicy",
@@ -27,7 +29,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import BoTorch, which takes seconds, only when somebody wants it."""
-    modules = {"BayesianPolicy": "bayes", "ParetoPolicy": "pareto", "TrustRegionPolicy": "trust"}
+    modules = {
+        "BayesianPolicy": "bayes",
+        "FollowPolicy": "follow",
+        "ParetoPolicy": "pareto",
+        "TrustRegionPolicy": "trust",
+    }
     if name in modules:
         return getattr(import_module(f"{__name__}.{modules[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

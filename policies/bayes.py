@@ -193,6 +193,14 @@ class BayesianPolicy:
         self._ledger.ingest(points)
         self._known = _Known()
 
+    @property
+    def expected_gain(self) -> float:
+        """What the newest suggestion is expected to add to the best, in the objective's unit.
+
+        NaN while the objective shows nothing.
+        """
+        return self._gain
+
     def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take suggestions that could not be measured: the policy keeps away from them.
 

@@ -12,6 +12,7 @@ OWN: Mapping[str, str] = {
     "bandit": "autosteer.policies:BanditPolicy",
     "bayes": "autosteer.policies:BayesianPolicy",
     "extremum": "autosteer.policies:ExtremumSeeking",
+    "follow": "autosteer.policies:FollowPolicy",
     "grid": "autosteer.policies:GridPolicy",
     "lines": "autosteer.policies:LineScanPolicy",
     "pareto": "autosteer.policies:ParetoPolicy",

@@ -14,6 +14,7 @@ from autosteer.contracts import Policy, PolicyError, Problem
 from autosteer.policies import (
     BayesianPolicy,
     ExtremumSeeking,
+    FollowPolicy,
     GridPolicy,
     LineScanPolicy,
     ParetoPolicy,
@@ -39,6 +40,7 @@ PEERS: dict[str, Callable[[Problem], Policy]] = {
     [
         BayesianPolicy,
         ExtremumSeeking,
+        FollowPolicy,
         GridPolicy,
         LineScanPolicy,
         ParetoPolicy,
