@@ -11,7 +11,7 @@ from autosteer.contracts import Aim
 from autosteer.policies._candidates import climb, points_around
 from autosteer.policies._chain import Model
 from autosteer.policies._frontier import Frontier
-from autosteer.policies._improvement import FEWEST_SHOTS, Situation
+from autosteer.policies._improvement import FEWEST_SHOTS, Choice, Situation
 from autosteer.policies._learner import Learned
 from autosteer.policies._reasons import place_in_words, runner_up
 
@@ -55,28 +55,6 @@ class Belief:
         return self.aim.sign * natural, spread
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Extension:
-    """The place where a front is extended most.
-
-    Parameters
-    ----------
-    x : ndarray of float64, shape (n_knobs,)
-        The place, in the unit cube.
-    shots : int, optional
-        Shots to stay for; None where shots are not counted.
-    gain : float
-        Expected gain of volume, as a share of the volume of the front.
-    why : str
-        The reason, one line for people.
-    """
-
-    x: Float
-    shots: int | None
-    gain: float
-    why: str
-
-
 class Extending:
     """The search for the next measurement, on what is known at one moment.
 
@@ -113,7 +91,7 @@ class Extending:
         self._lengths: Float = np.minimum(lengths, 0.5)
         self._beyond: tuple[Float, Float] | None = None
 
-    def best(self, spread: Float, front: Float, rng: np.random.Generator) -> Extension:
+    def best(self, spread: Float, front: Float, rng: np.random.Generator) -> Choice:
         """Return where to go.
 
         Parameters
@@ -127,8 +105,8 @@ class Extending:
 
         Returns
         -------
-        Extension
-            The place, how long to stay, and why.
+        Choice
+            The place, how long to stay, why, and the gain of volume as a share of the front's.
         """
         around = points_around(rng, front, self._lengths, len(spread))
         everywhere = np.concatenate([spread, around, front])
@@ -152,7 +130,7 @@ class Extending:
         share = float(worth) / max(self._frontier.volume, 1e-12)
         other = runner_up(start, rates, x, self._lengths)
         why = self._why(x, share, None if other is None else start[other])
-        return Extension(x, shots, share, why)
+        return Choice(x, why, shots, gain=share)
 
     def _stay_s(self, x: Float, rate_hz: float) -> Float:
         """Return how long to stay: as long as the way takes, shape (n,)."""

@@ -43,7 +43,8 @@ class Choice:
     worse_than : float, optional
         Value of the objective below which the place may be left early.
     gain : float
-        What the measurement is expected to add to the best, in the quantity's unit.
+        What the measurement is expected to add: to the best, in the quantity's unit, or to the
+        volume below a front, as a share of it.
     room : float
         By what share of the best some place can be hoped to be better.
     """

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from autosteer.contracts import Aim, PolicyError, Problem
 from autosteer.policies._candidates import climb, sobol_points
 from autosteer.policies._chain import Model
 from autosteer.policies._errors import filled_errors
-from autosteer.policies._fence import Fence
 from autosteer.policies._improvement import FEWEST_SHOTS, Choice, Improvement, Situation
-from autosteer.policies._learner import Learned, Learner
-from autosteer.policies._ledger import Ledger, Table
+from autosteer.policies._learner import Learned
+from autosteer.policies._ledger import Table
 from autosteer.policies._links import LinkName
+from autosteer.policies._modelled import Known, Modelled
 from autosteer.policies._moment import inputs_besides_knobs
 from autosteer.policies._search import Flight, PeakSearch, has_signal
 
@@ -39,16 +38,14 @@ _MOST_DRIFTING_POINTS = 150
 
 
 @dataclass(slots=True)
-class _Known:
-    """What follows from the points measured so far, as far as somebody has asked for it."""
+class _Known(Known):
+    """What follows from the points measured so far."""
 
-    quantities: dict[Aim, Learned] = field(default_factory=dict)
-    limits: bool = False
     telling: list[Aim] | None = None
     best: dict[str, Any] | None = None
 
 
-class BayesianPolicy:
+class BayesianPolicy(Modelled[_Known]):
     """Gaussian process and knowledge gradient per second of beam, over the box of the knobs.
 
     While nothing stands out from the noise, it searches for a peak; see `PeakSearch`. As soon as a
@@ -61,9 +58,6 @@ class BayesianPolicy:
     With limits on measured quantities, only points are suggested that keep all of them with the
     stated probability, beginning at places that were measured to do so; what a measurement is
     expected to add to these is part of its worth.
-
-    Every ask draws from a stream of its own, so that the same ask after the same ingests gives the
-    same suggestion, and its cost is capped by evaluations, not by time.
 
     Parameters
     ----------
@@ -125,73 +119,20 @@ class BayesianPolicy:
                 "BayesianPolicy improves one objective, and there are several: take "
                 "autosteer.policies:ParetoPolicy"
             )
-        self._problem = problem
-        self._objective = problem.objective
-        self._ledger = Ledger(problem)
-        self._grounds = self._ledger.grounds
-        self._seed = problem.seed
-        self._n_initial = n_initial
-        self._candidates = candidates
-        self._horizon_s = horizon_s
-        self._search = PeakSearch(len(problem.knobs), problem.seed)
         self._aims = (problem.objective, *problem.diagnostics)
+        super().__init__(
+            problem,
+            self._aims,
+            _Known,
+            link=link,
+            candidates=candidates,
+            with_time=drift_s is not None,
+        )
+        self._objective = problem.objective
+        self._n_initial = n_initial
+        self._horizon_s = horizon_s
         self._drift_s = drift_s
-        self._learners = {
-            aim.name: Learner(aim, link, with_time=drift_s is not None) for aim in self._aims
-        }
-        self._fence = Fence(problem.limits, "auto")
-        self._known = _Known()
-        self._asks = 0
-        self._here: Float | None = None
-        self._gain = math.nan
-        self._reasons: dict[str, str] = {}
-
-    def suggest(self, num_points: int) -> list[dict[str, Any]]:
-        """Propose points.
-
-        Parameters
-        ----------
-        num_points : int
-            Points wanted, at least 1.
-
-        Returns
-        -------
-        list of dict
-            ``_id`` and one entry per knob; where shots are counted, also ``_shots``, how many of
-            them the point is worth, and ``_worse_than``, below which it may be left early.
-
-        Raises
-        ------
-        PolicyError
-            If `num_points` is not positive.
-        """
-        if num_points < 1:
-            raise PolicyError(f"num_points is {num_points}: it must be at least 1")
-        points = []
-        for _ in range(num_points):
-            self._asks += 1
-            choice = self._choose(np.random.default_rng([self._seed, self._asks]))
-            [point] = self._ledger.suggest(choice.x[None], choice.shots)
-            self._reasons[point["_id"]] = choice.why
-            self._here = choice.x
-            if choice.shots is not None:
-                point["_shots"] = choice.shots
-            if choice.worse_than is not None:
-                point["_worse_than"] = choice.worse_than
-            points.append(point)
-        return points
-
-    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Take measured points; a later one of the same ``_id`` replaces the earlier.
-
-        Parameters
-        ----------
-        points : sequence of mapping
-            ``_id``, one entry per knob, the objective, and perhaps its ``_sem``. Points that were
-            never suggested are welcome.
-        """
-        self._ledger.ingest(points)
-        self._known = _Known()
+        self._search = PeakSearch(len(problem.knobs), problem.seed)
 
     @property
     def expected_gain(self) -> float:
@@ -200,16 +141,6 @@ class BayesianPolicy:
         NaN while the objective shows nothing.
         """
         return self._gain
-
-    def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Take suggestions that could not be measured: the policy keeps away from them.
-
-        Parameters
-        ----------
-        points : sequence of mapping
-            The suggestions.
-        """
-        self._ledger.register_failures(points)
 
     def _choose(self, rng: np.random.Generator) -> Choice:
         """Choose the next place."""
@@ -243,12 +174,6 @@ class BayesianPolicy:
             ]
         return self._known.telling
 
-    @property
-    def _avoided(self) -> Float:
-        """Places that are pending or have failed, shape (n, n_knobs)."""
-        pending = [one.x for one in self._ledger.pending.values()]
-        return self._ledger.unit([*pending, *self._ledger.failed.values()])
-
     def _noise_of_avoided(self, learned: Learned, x: Float) -> Float:
         """Return the variance that pending places will be known with, shape (n,)."""
         pending = [one.shots for one in self._ledger.pending.values()]
@@ -256,20 +181,6 @@ class BayesianPolicy:
         known = np.isfinite(shots)
         usual = learned.noise(x, None)
         return np.where(known, learned.noise(x, np.where(known, shots, 1.0)), usual)
-
-    def _learn_limits(self) -> bool:
-        """Learn the limited quantities; tell whether there is anything to learn from."""
-        if any(not len(self._ledger.table(limit.name)) for limit in self._problem.limits):
-            return False
-        if not self._known.limits:
-            self._fence.learn(self._ledger)
-            self._known.limits = True
-        return True
-
-    def _begin_safely(self) -> Choice:
-        """Stay where the knobs are found, or begin in the middle, until limits are measured."""
-        x = np.full(len(self._ledger.names), 0.5) if self._here is None else self._here
-        return Choice(x, "nothing is known of the limits yet")
 
     def _look_for_signal(self, rng: np.random.Generator) -> Choice:
         """Go where a peak would most probably be seen, if there is one."""
@@ -325,13 +236,8 @@ class BayesianPolicy:
         return chance
 
     @property
-    def _spread(self) -> Float:
-        """Places all over where the next one may be, shape (n, n_knobs)."""
-        return sobol_points(len(self._ledger.names), self._seed + self._asks, 0, self._candidates)
-
-    @property
     def _situation(self) -> Situation:
-        return Situation(self._problem, self._grounds, self._fence, self._here, self._horizon_s)
+        return replace(super()._situation, horizon_s=self._horizon_s)
 
     def _improve(self, aim: Aim, rng: np.random.Generator) -> Choice:
         """Go where a measurement raises the best posterior mean most, per second."""
@@ -416,9 +322,9 @@ class BayesianPolicy:
         if self._fence and not self._learn_limits():
             return self._ledger.best_measured()
         model = learned.surrogate
-        rng = np.random.default_rng([self._seed, 0])
+        rng = np.random.default_rng([self._problem.seed, 0])
         anywhere = replace(self._situation, here=None, region=None)
-        spread = sobol_points(model.x.shape[1], self._seed, 0, 256)
+        spread = sobol_points(model.x.shape[1], self._problem.seed, 0, 256)
         start = anywhere.allowed(np.concatenate([model.x, spread]))
         ranked = start[np.argsort(-model.mean(start), kind="stable")[:10]]
         lengths = np.minimum(model.lengths, 0.5)
@@ -426,21 +332,6 @@ class BayesianPolicy:
         [place] = self._grounds.places(x[None])
         [mean], [sd] = learned.natural(x[None])
         return {**self._ledger.named(place), name: float(mean), f"{name}_sd": float(sd)}
-
-    def explain(self, suggestion_id: str) -> str:
-        """Say why a point was suggested.
-
-        Parameters
-        ----------
-        suggestion_id : str
-            ``_id`` of the suggestion.
-
-        Returns
-        -------
-        str
-            One line; empty for a point that was not suggested here.
-        """
-        return self._reasons.get(suggestion_id, "")
 
     def posterior(self, points: Sequence[Mapping[str, float]]) -> tuple[Float, Float]:
         """Return what the model expects at places, for plots.
@@ -464,46 +355,3 @@ class BayesianPolicy:
             raise PolicyError("the model needs two measured points at least")
         rows = [[point[name] for name in self._ledger.names] for point in points]
         return self._learn(self._objective).natural(self._ledger.unit(rows))
-
-    def checkpoint(self) -> dict[str, Any]:
-        """Return the state as JSON-able values.
-
-        Returns
-        -------
-        dict
-            The state; after `restore` of it the next suggestion is the same.
-        """
-        return {
-            "asks": self._asks,
-            "here": None if self._here is None else self._here.tolist(),
-            "ledger": self._ledger.checkpoint(),
-            "gain": self._gain if math.isfinite(self._gain) else None,
-            "learners": {
-                **{
-                    aim.name: self._learners[aim.name].checkpoint(
-                        learned=aim in self._known.quantities
-                    )
-                    for aim in self._aims
-                },
-                **{
-                    name: learner.checkpoint(learned=self._known.limits)
-                    for name, learner in self._fence.learners.items()
-                },
-            },
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a state that `checkpoint` gave.
-
-        Parameters
-        ----------
-        state : mapping
-            The state.
-        """
-        self._asks = int(state["asks"])
-        self._here = None if state["here"] is None else np.array(state["here"])
-        self._ledger.restore(state["ledger"])
-        self._gain = math.nan if state["gain"] is None else float(state["gain"])
-        for name, learner in {**self._learners, **self._fence.learners}.items():
-            learner.restore(state["learners"][name])
-        self._known = _Known()

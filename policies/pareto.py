@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from autosteer.contracts import Aim, ParetoPoint, PolicyError, Problem
 from autosteer.policies._candidates import points_around, sobol_points
-from autosteer.policies._extension import Belief, Extending, Extension
-from autosteer.policies._fence import Fence
+from autosteer.policies._extension import Belief, Extending
 from autosteer.policies._frontier import Frontier, extent_of, reference_below, unbeaten
-from autosteer.policies._improvement import FEWEST_SHOTS, Situation
-from autosteer.policies._learner import Learned, Learner
-from autosteer.policies._ledger import Ledger
+from autosteer.policies._improvement import FEWEST_SHOTS, Choice
+from autosteer.policies._learner import Learned
 from autosteer.policies._links import LinkName
+from autosteer.policies._modelled import Known, Modelled
 from autosteer.policies._moment import inputs_besides_knobs
 
 Float = NDArray[np.float64]
@@ -55,15 +54,13 @@ class _Front:
 
 
 @dataclass(slots=True)
-class _Known:
-    """What follows from the points measured so far, as far as somebody has asked for it."""
+class _Known(Known):
+    """What follows from the points measured so far."""
 
-    quantities: dict[Aim, Learned] = field(default_factory=dict)
-    limits: bool = False
     front: _Front | None = None
 
 
-class ParetoPolicy:
+class ParetoPolicy(Modelled[_Known]):
     """Gaussian processes and expected hypervolume improvement per second of beam.
 
     Each objective has a Gaussian process of its own, with the variance that the shots gave at each
@@ -131,84 +128,18 @@ class ParetoPolicy:
             raise PolicyError(f"reference names no objective: {', '.join(unknown)}")
         if problem.goal.target is not None:
             raise PolicyError("ParetoPolicy knows no target: let min_gain say when it is enough")
-        self._problem = problem
-        self._ledger = Ledger(problem)
-        self._grounds = self._ledger.grounds
+        super().__init__(problem, problem.objectives, _Known, link=link, candidates=candidates)
         self._n_initial = n_initial
-        self._candidates = candidates
         given = {} if reference is None else reference
         self._reference = np.array([
             aim.sign * given.get(aim.name, math.nan) for aim in problem.objectives
         ])
-        self._learners = {aim.name: Learner(aim, link) for aim in problem.objectives}
-        self._fence = Fence(problem.limits, "auto")
-        self._known = _Known()
-        self._asks = 0
-        self._here: Float | None = None
-        self._gain = math.nan
-        self._reasons: dict[str, str] = {}
 
-    def suggest(self, num_points: int) -> list[dict[str, Any]]:
-        """Propose points.
-
-        Parameters
-        ----------
-        num_points : int
-            Points wanted, at least 1.
-
-        Returns
-        -------
-        list of dict
-            ``_id`` and one entry per knob; where shots are counted, also ``_shots``, how many of
-            them the point is worth.
-
-        Raises
-        ------
-        PolicyError
-            If `num_points` is not positive.
-        """
-        if num_points < 1:
-            raise PolicyError(f"num_points is {num_points}: it must be at least 1")
-        points = []
-        for _ in range(num_points):
-            self._asks += 1
-            choice = self._choose(np.random.default_rng([self._problem.seed, self._asks]))
-            [point] = self._ledger.suggest(choice.x[None], choice.shots)
-            self._reasons[point["_id"]] = choice.why
-            self._here, self._gain = choice.x, choice.gain
-            if choice.shots is not None:
-                point["_shots"] = choice.shots
-            points.append(point)
-        return points
-
-    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Take measured points; a later one of the same ``_id`` replaces the earlier.
-
-        Parameters
-        ----------
-        points : sequence of mapping
-            ``_id``, one entry per knob, the objectives, and perhaps ``_sem`` of each. Points that
-            were never suggested are welcome.
-        """
-        self._ledger.ingest(points)
-        self._known = _Known()
-
-    def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Take suggestions that could not be measured: the policy keeps away from them.
-
-        Parameters
-        ----------
-        points : sequence of mapping
-            The suggestions.
-        """
-        self._ledger.register_failures(points)
-
-    def _choose(self, rng: np.random.Generator) -> Extension:
+    def _choose(self, rng: np.random.Generator) -> Choice:
         """Choose the next place."""
         if self._fence and not self._learn_limits():
             # Where the knobs are found is the only place that may be safe.
-            x = np.full(len(self._ledger.names), 0.5) if self._here is None else self._here
-            return Extension(x, None, math.nan, "nothing is known of the limits yet")
+            return self._begin_safely()
         measured = len(self._measured)
         begun = measured + len(self._ledger.pending) >= self._n_initial
         if measured < 2 or not begun:
@@ -221,14 +152,11 @@ class ParetoPolicy:
         values = np.concatenate([front.values, awaited]) / front.extent
         frontier = Frontier(values[unbeaten(values)], front.reference / front.extent)
         extending = Extending(self._situation, beliefs, frontier, front.extent)
-        return extending.best(self._spread, centers, rng)
+        choice = extending.best(self._spread, centers, rng)
+        self._gain = choice.gain
+        return choice
 
-    @property
-    def _spread(self) -> Float:
-        seed = self._problem.seed + self._asks
-        return sobol_points(len(self._ledger.names), seed, 0, self._candidates)
-
-    def _open(self, rng: np.random.Generator) -> Extension:
+    def _open(self, rng: np.random.Generator) -> Choice:
         """Spread the first places over the box, as far as they may be gone to."""
         taken = np.concatenate([self._measured, self._avoided])
         pool = self._spread
@@ -251,11 +179,7 @@ class ParetoPolicy:
             least = max([FEWEST_SHOTS, *(aim.min_shots for aim in self._problem.objectives)])
             [travel_s] = self._grounds.travel_s(x[None], self._here)
             shots = max(round(float(travel_s) * self._problem.rate_hz), least)
-        return Extension(x, shots, math.nan, f"opening: {len(self._measured)} places are measured")
-
-    @property
-    def _situation(self) -> Situation:
-        return Situation(self._problem, self._grounds, self._fence, self._here)
+        return Choice(x, f"opening: {len(self._measured)} places are measured", shots)
 
     @property
     def _measured(self) -> Float:
@@ -264,21 +188,6 @@ class ParetoPolicy:
         return self._ledger.unit([
             point.x for point in self._ledger.measured.values() if names <= point.readings.keys()
         ])
-
-    @property
-    def _avoided(self) -> Float:
-        """Places that are pending or have failed, shape (n, n_knobs)."""
-        pending = [one.x for one in self._ledger.pending.values()]
-        return self._ledger.unit([*pending, *self._ledger.failed.values()])
-
-    def _learn_limits(self) -> bool:
-        """Learn the limited quantities; tell whether there is anything to learn from."""
-        if any(not len(self._ledger.table(limit.name)) for limit in self._problem.limits):
-            return False
-        if not self._known.limits:
-            self._fence.learn(self._ledger)
-            self._known.limits = True
-        return True
 
     def _learn(self, aim: Aim) -> Learned:
         if aim not in self._known.quantities:
@@ -404,21 +313,6 @@ class ParetoPolicy:
             )
         return False, ""
 
-    def explain(self, suggestion_id: str) -> str:
-        """Say why a point was suggested.
-
-        Parameters
-        ----------
-        suggestion_id : str
-            ``_id`` of the suggestion.
-
-        Returns
-        -------
-        str
-            One line; empty for a point that was not suggested here.
-        """
-        return self._reasons.get(suggestion_id, "")
-
     def posterior(self, points: Sequence[Mapping[str, float]]) -> tuple[Float, Float]:
         """Return what the model expects of the first objective at places, for plots.
 
@@ -459,48 +353,6 @@ class ParetoPolicy:
         rows = [[point[name] for name in self._ledger.names] for point in points]
         x = self._ledger.unit(rows)
         return {aim.name: self._learn(aim).natural(x) for aim in self._problem.objectives}
-
-    def checkpoint(self) -> dict[str, Any]:
-        """Return the state as JSON-able values.
-
-        Returns
-        -------
-        dict
-            The state; after `restore` of it the next suggestion is the same.
-        """
-        learned = {aim.name for aim in self._known.quantities}
-        return {
-            "asks": self._asks,
-            "here": None if self._here is None else self._here.tolist(),
-            "ledger": self._ledger.checkpoint(),
-            "gain": self._gain if math.isfinite(self._gain) else None,
-            "learners": {
-                **{
-                    name: learner.checkpoint(learned=name in learned)
-                    for name, learner in self._learners.items()
-                },
-                **{
-                    name: learner.checkpoint(learned=self._known.limits)
-                    for name, learner in self._fence.learners.items()
-                },
-            },
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a state that `checkpoint` gave.
-
-        Parameters
-        ----------
-        state : mapping
-            The state.
-        """
-        self._asks = int(state["asks"])
-        self._here = None if state["here"] is None else np.array(state["here"])
-        self._ledger.restore(state["ledger"])
-        self._gain = math.nan if state["gain"] is None else float(state["gain"])
-        for name, learner in {**self._learners, **self._fence.learners}.items():
-            learner.restore(state["learners"][name])
-        self._known = _Known()
 
 
 def _distinct(values: Float) -> list[int]:

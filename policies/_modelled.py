@@ -1,0 +1,235 @@
+"""What policies with models of the whole box share: points, models, limits, asks, checkpoints."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosteer.contracts import Aim, PolicyError, Problem
+from autosteer.policies._candidates import sobol_points
+from autosteer.policies._fence import Fence
+from autosteer.policies._improvement import Choice, Situation
+from autosteer.policies._learner import Learned, Learner
+from autosteer.policies._ledger import Ledger
+from autosteer.policies._links import LinkName
+
+Float = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Known:
+    """What follows from the points measured so far, as far as somebody has asked for it.
+
+    Parameters
+    ----------
+    quantities : dict of Aim to Learned
+        Models.
+    limits : bool
+        Whether the limited quantities have been learned.
+    """
+
+    quantities: dict[Aim, Learned] = field(default_factory=dict)
+    limits: bool = False
+
+
+KnownT = TypeVar("KnownT", bound=Known)
+
+
+class Modelled(ABC, Generic[KnownT]):
+    """Keeps the points and the models, for a policy that chooses one point at a time.
+
+    Every ask draws from a stream of its own, so that the same ask after the same ingests gives the
+    same suggestion, and its cost is capped by evaluations, not by time.
+
+    Parameters
+    ----------
+    problem : Problem
+        Knobs, quantities and limits.
+    aims : sequence of Aim
+        Quantities that are modelled.
+    known : type of Known
+        What is known while nothing is.
+    link : {"auto", "identity", "log"}
+        Scale of the models.
+    candidates : int
+        Places spread over the box at which each ask looks.
+    with_time : bool, default False
+        Whether the models have time as an input.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        aims: Sequence[Aim],
+        known: type[KnownT],
+        *,
+        link: LinkName,
+        candidates: int,
+        with_time: bool = False,
+    ) -> None:
+        self._problem = problem
+        self._ledger = Ledger(problem)
+        self._grounds = self._ledger.grounds
+        self._candidates = candidates
+        self._learners = {aim.name: Learner(aim, link, with_time=with_time) for aim in aims}
+        self._fence = Fence(problem.limits, "auto")
+        self._nothing_known = known
+        self._known = known()
+        self._asks = 0
+        self._here: Float | None = None
+        self._gain = math.nan
+        self._reasons: dict[str, str] = {}
+
+    @abstractmethod
+    def _choose(self, rng: np.random.Generator) -> Choice:
+        """Choose the next place."""
+
+    def suggest(self, num_points: int) -> list[dict[str, Any]]:
+        """Propose points.
+
+        Parameters
+        ----------
+        num_points : int
+            Points wanted, at least 1.
+
+        Returns
+        -------
+        list of dict
+            ``_id`` and one entry per knob; where shots are counted, also ``_shots``, how many of
+            them the point is worth, and perhaps ``_worse_than``, below which it may be left early.
+
+        Raises
+        ------
+        PolicyError
+            If `num_points` is not positive.
+        """
+        if num_points < 1:
+            raise PolicyError(f"num_points is {num_points}: it must be at least 1")
+        points = []
+        for _ in range(num_points):
+            self._asks += 1
+            choice = self._choose(np.random.default_rng([self._problem.seed, self._asks]))
+            [point] = self._ledger.suggest(choice.x[None], choice.shots)
+            self._reasons[point["_id"]] = choice.why
+            self._here = choice.x
+            if choice.shots is not None:
+                point["_shots"] = choice.shots
+            if choice.worse_than is not None:
+                point["_worse_than"] = choice.worse_than
+            points.append(point)
+        return points
+
+    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Take measured points; a later one of the same ``_id`` replaces the earlier.
+
+        Parameters
+        ----------
+        points : sequence of mapping
+            ``_id``, one entry per knob, the quantities, and perhaps their ``_sem`` and ``_n``.
+            Points that were never suggested are welcome.
+        """
+        self._ledger.ingest(points)
+        self._known = self._nothing_known()
+
+    def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Take suggestions that could not be measured: the policy keeps away from them.
+
+        Parameters
+        ----------
+        points : sequence of mapping
+            The suggestions.
+        """
+        self._ledger.register_failures(points)
+
+    def explain(self, suggestion_id: str) -> str:
+        """Say why a point was suggested.
+
+        Parameters
+        ----------
+        suggestion_id : str
+            ``_id`` of the suggestion.
+
+        Returns
+        -------
+        str
+            One line; empty for a point that was not suggested here.
+        """
+        return self._reasons.get(suggestion_id, "")
+
+    @property
+    def _situation(self) -> Situation:
+        return Situation(self._problem, self._grounds, self._fence, self._here)
+
+    @property
+    def _spread(self) -> Float:
+        """Places all over where the next one may be, shape (n, n_knobs)."""
+        seed = self._problem.seed + self._asks
+        return sobol_points(len(self._ledger.names), seed, 0, self._candidates)
+
+    @property
+    def _avoided(self) -> Float:
+        """Places that are pending or have failed, shape (n, n_knobs)."""
+        pending = [one.x for one in self._ledger.pending.values()]
+        return self._ledger.unit([*pending, *self._ledger.failed.values()])
+
+    def _learn_limits(self) -> bool:
+        """Learn the limited quantities; tell whether there is anything to learn from."""
+        if any(not len(self._ledger.table(limit.name)) for limit in self._problem.limits):
+            return False
+        if not self._known.limits:
+            self._fence.learn(self._ledger)
+            self._known.limits = True
+        return True
+
+    def _begin_safely(self) -> Choice:
+        """Stay where the knobs are found, or begin in the middle, until limits are measured."""
+        x = np.full(len(self._ledger.names), 0.5) if self._here is None else self._here
+        return Choice(x, "nothing is known of the limits yet")
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return the state as JSON-able values.
+
+        Returns
+        -------
+        dict
+            The state; after `restore` of it the next suggestion is the same.
+        """
+        learned = {aim.name for aim in self._known.quantities}
+        return {
+            "asks": self._asks,
+            "here": None if self._here is None else self._here.tolist(),
+            "ledger": self._ledger.checkpoint(),
+            "gain": self._gain if math.isfinite(self._gain) else None,
+            "learners": {
+                **{
+                    name: learner.checkpoint(learned=name in learned)
+                    for name, learner in self._learners.items()
+                },
+                **{
+                    name: learner.checkpoint(learned=self._known.limits)
+                    for name, learner in self._fence.learners.items()
+                },
+            },
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a state that `checkpoint` gave.
+
+        Parameters
+        ----------
+        state : mapping
+            The state.
+        """
+        self._asks = int(state["asks"])
+        self._here = None if state["here"] is None else np.array(state["here"])
+        self._ledger.restore(state["ledger"])
+        self._gain = math.nan if state["gain"] is None else float(state["gain"])
+        for name, learner in {**self._learners, **self._fence.learners}.items():
+            learner.restore(state["learners"][name])
+        self._known = self._nothing_known()
