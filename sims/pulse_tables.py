@@ -13,12 +13,12 @@ from autosteer.contracts.tables import make_batch
 from autosteer.contracts.xleap_simulation import SimulatedXleap
 from autosteer.physics.streaking import delay_as, fold_phase
 from autosteer.sims._draws import PulseDraws
+from autosteer.sims._monitor import monitor_batch
 from autosteer.sims.xleap import PulseTruth
 
 Float = NDArray[np.float64]
 
 _MOST, _TWO = 4, 2
-_MONITOR_ERROR = 0.01
 _MISCOUNT, _UP, _PHASE, _PHASE_ERROR, _MONITOR = 0, 1, 2, 3, 4
 
 
@@ -57,10 +57,10 @@ class PulseTableSimulator:
             Tables of n rows by kind: ``machine`` and ``pulse``.
         """
         keys = {"pulse_id": truth.pulse_id, "timestamp": np.asarray(timestamps_ns, np.int64)}
-        monitor = 1 + _MONITOR_ERROR * self._draws.normal(truth.pulse_id, _MONITOR)
-        intensity = {"beam_intensity": truth.beam_intensity * monitor}
+        errors = self._draws.normal(truth.pulse_id, _MONITOR)
+        machine = monitor_batch(truth.pulse_id, timestamps_ns, truth.beam_intensity, errors)
         return {
-            MACHINE.name: make_batch(MACHINE, {**keys, **intensity}),
+            MACHINE.name: machine,
             PULSE.name: make_batch(PULSE, {**keys, **self._pulse(truth)}),
         }
 

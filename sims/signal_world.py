@@ -16,6 +16,7 @@ from autosteer.contracts.table_kinds import MACHINE
 from autosteer.contracts.tables import make_batch
 from autosteer.sims._checks import checked_position, checked_pulses, checked_times, lognormal
 from autosteer.sims._draws import PulseDraws, poisson_quantile, stream_seed
+from autosteer.sims._monitor import monitor_batch
 from autosteer.sims._motors import motors_of_knobs
 from autosteer.sims._processes import RandomTelegraph
 from autosteer.sims._scene_score import SceneScore
@@ -24,7 +25,6 @@ from autosteer.sims.worlds import World
 
 Float = NDArray[np.float64]
 
-_MONITOR_ERROR = 0.01
 # Poisson numbers of a larger mean are drawn as normal ones.
 _LARGE_MEAN = 100.0
 _MONITOR, _LOST, _FIRST_COLUMN = 0, 1, 8
@@ -195,12 +195,9 @@ class SignalTables:
             Tables by kind; one without rows is left out.
         """
         keys = {"pulse_id": truth.pulse_id, "timestamp": np.asarray(timestamps_ns, np.int64)}
-        monitor = 1 + _MONITOR_ERROR * self._draws.normal(truth.pulse_id, _MONITOR)
-        tables = {
-            MACHINE.name: make_batch(
-                MACHINE, {**keys, "beam_intensity": truth.beam_intensity * monitor}
-            )
-        }
+        errors = self._draws.normal(truth.pulse_id, _MONITOR)
+        machine = monitor_batch(truth.pulse_id, timestamps_ns, truth.beam_intensity, errors)
+        tables = {MACHINE.name: machine}
         came = self._draws.uniform(truth.pulse_id, _LOST) >= self._lost_results
         if came.any():
             columns = {**keys, **self._columns(truth)}

@@ -15,13 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from autosteer.contracts import Clock
 from autosteer.contracts.table_kinds import MACHINE
-from autosteer.contracts.tables import make_batch
+from autosteer.sims._monitor import monitor_batch
 from autosteer.stream import Producer
 
 Int = NDArray[np.int64]
 
 _LONGEST_NAP_S = 0.005
-_MONITOR_ERROR = 0.01
 _SHOW_EVERY_NS = 100_000_000
 
 
@@ -216,13 +215,9 @@ class SimulatedSource(Generic[TruthT]):
         if not self._machine.shutter_open():
             truth = truth.dark()
         self._truth.append(truth, timestamps_ns)
-        error = 1 + _MONITOR_ERROR * self._rng.standard_normal(count)
-        monitor = {
-            "pulse_id": pulse_ids,
-            "timestamp": timestamps_ns,
-            "beam_intensity": truth.beam_intensity * error,
-        }
-        self._unsent.append(make_batch(MACHINE, monitor))
+        errors = self._rng.standard_normal(count)
+        monitor = monitor_batch(pulse_ids, timestamps_ns, truth.beam_intensity, errors)
+        self._unsent.append(monitor)
         self._emitter.emit(truth, timestamps_ns)
         self.shots += count
         if timestamps_ns[-1] >= self._next_monitor_ns:
@@ -230,4 +225,5 @@ class SimulatedSource(Generic[TruthT]):
             self._publish_monitor()
         if timestamps_ns[-1] >= self._next_show_ns:
             self._next_show_ns = int(timestamps_ns[-1]) + _SHOW_EVERY_NS
-            self._machine.show(int(pulse_ids[-1]), float(np.mean(monitor["beam_intensity"])))
+            shown = float(np.mean(monitor["beam_intensity"].to_numpy()))
+            self._machine.show(int(pulse_ids[-1]), shown)

@@ -16,6 +16,7 @@ from autosteer.contracts.table_kinds import INDEXING, MACHINE
 from autosteer.contracts.tables import make_batch
 from autosteer.physics import UnitCell
 from autosteer.sims._draws import PulseDraws, poisson_quantile
+from autosteer.sims._monitor import monitor_batch
 from autosteer.sims._visibility import visible_spots
 from autosteer.sims.beamline import ShotTruth
 from autosteer.sims.crystals import LYSOZYME, crystal_brightness
@@ -24,7 +25,6 @@ Float = NDArray[np.float64]
 
 _FALSE_SPOTS = 0.6
 _RESOLUTION_SPREAD = 0.04
-_MONITOR_ERROR = 0.01
 # Half of the frames with this many spots from one lattice are indexed, and nearly all above.
 _INDEXER_HALF, _INDEXER_STEP, _INDEXER_BEST = 10.0, 2.0, 0.96
 _EXPLAINED = 0.9
@@ -99,11 +99,10 @@ class TableSimulator:
             Tables of n rows by kind: ``machine`` and ``indexing``.
         """
         keys = {"pulse_id": truth.pulse_id, "timestamp": np.asarray(timestamps_ns, np.int64)}
-        monitor = 1 + _MONITOR_ERROR * self._draws.normal(truth.pulse_id, _MONITOR)
+        errors = self._draws.normal(truth.pulse_id, _MONITOR)
+        machine = monitor_batch(truth.pulse_id, timestamps_ns, truth.beam_intensity, errors)
         return {
-            MACHINE.name: make_batch(
-                MACHINE, {**keys, "beam_intensity": truth.beam_intensity * monitor}
-            ),
+            MACHINE.name: machine,
             INDEXING.name: make_batch(INDEXING, {**keys, **self._indexing(truth)}),
         }
 
