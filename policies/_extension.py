@@ -172,7 +172,8 @@ class Extending:
         x = x[fence.chance(x) < 0]
         mean, sd = self._moved(x)
         gain = self._frontier.expected_gain(mean, np.zeros_like(sd))
-        order = np.argsort(-gain, kind="stable")[:96]
+        # Not the best, which are far beyond the limits, but those that may turn out to be safe.
+        order = np.argsort(-gain * fence.kept(x), kind="stable")[:96]
         return x[order], gain[order]
 
     def _why(self, x: Float, share: float, other: Float | None) -> str:

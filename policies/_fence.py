@@ -86,6 +86,21 @@ class Fence:
             least = np.minimum(least, kept - limit.probability)
         return least
 
+    def kept(self, x: Float) -> Float:
+        """Return how probable it is that the limits are kept.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (n, n_knobs)
+            Places.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            The smallest probability of all limits.
+        """
+        return np.min([kept for _, kept in self._kept(x)], axis=0, initial=1.0)
+
     def active(self, x: Float) -> list[tuple[str, float]]:
         """Name the limits that keep a place from going on.
 

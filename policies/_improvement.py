@@ -299,5 +299,6 @@ class Improvement:
         x = self._situation.grounds.allowed(x, None)
         x = x[fence.chance(x) < 0]
         gain = self._model.mean(x) - float(self._mean.max())
-        order = np.argsort(-gain, kind="stable")[:96]
+        # Not the best, which are far beyond the limits, but those that may turn out to be safe.
+        order = np.argsort(-gain * fence.kept(x), kind="stable")[:96]
         return x[order], gain[order]
