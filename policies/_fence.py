@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,10 +16,6 @@ from autosteer.policies._links import LinkName
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-
-# With few measurements a model trusts itself too much: its standard deviation counts this many
-# times, falling with the square root of their number.
-_DOUBT = 2.0
 
 
 class Fence:
@@ -46,7 +41,7 @@ class Fence:
         self.learners = {
             limit.name: Learner(Aim(limit.name, fraction=limit.fraction), link) for limit in limits
         }
-        self._learned: list[tuple[OutcomeLimit, Learned, int]] = []
+        self._learned: list[tuple[OutcomeLimit, Learned]] = []
 
     def __bool__(self) -> bool:
         return bool(self._limits)
@@ -63,10 +58,8 @@ class Fence:
         for limit in self._limits:
             table = ledger.table(limit.name)
             bounds = [bound for bound in (limit.above, limit.below) if bound is not None]
-            # Before anything varies, the way to the bound is the natural unit.
-            unit = max(abs(bound - float(table.mean[-1])) for bound in bounds)
-            learned = self.learners[limit.name].learn(table.x, table, least_unit=unit)
-            self._learned.append((limit, learned, len(table)))
+            learned = self.learners[limit.name].learn(table.x, table, bounds=bounds)
+            self._learned.append((limit, learned))
 
     def chance(self, x: Float) -> Float:
         """Return how much more probable it is than required that the limits are kept.
@@ -99,7 +92,10 @@ class Fence:
         ndarray of float64, shape (n,)
             The smallest probability of all limits.
         """
-        return np.min([kept for _, kept in self._kept(x)], axis=0, initial=1.0)
+        least = np.ones(len(x))
+        for _, kept in self._kept(x):
+            least = np.minimum(least, kept)
+        return least
 
     def active(self, x: Float) -> list[tuple[str, float]]:
         """Name the limits that keep a place from going on.
@@ -122,9 +118,9 @@ class Fence:
 
     def _kept(self, x: Float) -> Iterator[tuple[OutcomeLimit, Float]]:
         """Give the chance that each limit is kept at places."""
-        for limit, learned, count in self._learned:
+        for limit, learned in self._learned:
             mean = learned.surrogate.mean(x)
-            sd = np.sqrt(learned.surrogate.variance(x)) * _doubt(count)
+            sd = np.sqrt(learned.surrogate.variance(x))
             low, high = _bounds(limit, learned)
             yield limit, ndtr((high - mean) / sd) - ndtr((low - mean) / sd)
 
@@ -153,11 +149,11 @@ class Fence:
             return np.zeros(len(x))
         choices, gain = choices[promising], gain[promising]
         chances = np.ones((len(nodes), len(x), len(choices)), np.bool_)
-        for limit, learned, count in self._learned:
+        for limit, learned in self._learned:
             model = learned.surrogate
             noise = learned.noise(x, shots)
             shift = model.covariance(x, choices) / np.sqrt(model.variance(x) + noise)[:, None]
-            sd = np.sqrt(np.maximum(model.variance(choices) - shift**2, 1e-12)) * _doubt(count)
+            sd = np.sqrt(np.maximum(model.variance(choices) - shift**2, 1e-12))
             low, high = _bounds(limit, learned)
             reach = float(ndtri(limit.probability)) * sd
             mean = model.mean(choices)
@@ -174,7 +170,3 @@ def _bounds(limit: OutcomeLimit, learned: Learned) -> tuple[float, float]:
     low = -np.inf if limit.above is None else learned.link.latent(limit.above)
     high = np.inf if limit.below is None else learned.link.latent(limit.below)
     return low, high
-
-
-def _doubt(count: int) -> float:
-    return 1 + (_DOUBT - 1) / math.sqrt(count / 5 + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +114,7 @@ class Learner:
         # By the kind of link: scales differ, and so do the hyperparameters on them.
         self._hyperparameters: dict[type[Link], Hyperparameters] = {}
         self._fitted_at = 0
-        self._least_unit = 0.0
+        self._bounds: list[float] = []
         # What the last time of learning began with.
         self._before: tuple[int, dict[type[Link], Hyperparameters]] = (0, {})
 
@@ -124,7 +124,7 @@ class Learner:
         table: Table,
         below: Model | None = None,
         *,
-        least_unit: float = 1e-9,
+        bounds: Sequence[float] = (),
         now: Float | None = None,
     ) -> Learned:
         """Learn from a table.
@@ -137,8 +137,8 @@ class Learner:
             The quantity at these.
         below : Model, optional
             Model of a diagnostic that the quantity follows.
-        least_unit : float, optional
-            Smallest difference, in the quantity's unit, in which the model thinks.
+        bounds : sequence of float, optional
+            Values that the quantity is taken to reach somewhere, in its unit; see `Surrogate`.
         now : ndarray of float64, shape (n_more,), optional
             Present values of the inputs that are no knobs, the last ones of `x`.
 
@@ -150,7 +150,7 @@ class Learner:
         self._before = (self._fitted_at, dict(self._hyperparameters))
         link = make_link(self._link_name, table, self._aim)
         kind = type(link)
-        self._least_unit = least_unit / max(abs(link.slope(float(link.start(table)[-1]))), 1e-12)
+        self._bounds = [link.latent(bound) for bound in bounds]
         due = (
             len(table) <= _ALWAYS_FIT
             or kind not in self._hyperparameters
@@ -200,7 +200,7 @@ class Learner:
             with_time=self._with_time,
             begin_with=self._hyperparameters.get(kind),
             refit=fit,
-            least_unit=self._least_unit,
+            bounds=self._bounds,
         )
 
     def checkpoint(self, *, learned: bool) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ Float = NDArray[np.float64]
 # much each time that it is not enough.
 _JITTER = 1e-8
 _MOST_TRIES = 6
+# Smallest unit in which the prior thinks, where all values are the same.
+_LEAST_UNIT = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +60,9 @@ class Surrogate:
         Those of an earlier fit.
     refit : bool, default True
         Whether to fit from there; False takes them as they are.
-    least_unit : float, optional
-        Smallest unit in which the prior thinks, instead of the spread of the values.
+    bounds : sequence of float, optional
+        Values that far places are taken to reach with some probability, whatever the data are
+        like: the prior standard deviation is not smaller than the way there.
     """
 
     def __init__(
@@ -68,17 +72,22 @@ class Surrogate:
         with_time: bool = False,
         begin_with: Hyperparameters | None = None,
         refit: bool = True,
-        least_unit: float = 1e-9,
+        bounds: Sequence[float] = (),
     ) -> None:
         self._offset = float(np.mean(data.y))
-        self._unit = max(float(np.std(data.y)), least_unit)
+        ways = [abs(bound - self._offset) for bound in bounds]
+        self._unit = max(float(np.std(data.y)), *ways, _LEAST_UNIT)
         y = (data.y - self._offset) / self._unit
         variance = None if data.variance is None else data.variance / self._unit**2
         found = begin_with
         if found is None or refit or (variance is None and found.noise is None):
             found = fit(data.x, y, variance, with_time=with_time, begin_with=begin_with)
         self.hyperparameters = found
-        self._prior = found.covariance
+        # Points that are alike must not make it believe that everything is.
+        far = self._offset + self._unit * found.constant
+        scales = [((bound - far) / self._unit) ** 2 for bound in bounds]
+        scale = max(found.covariance.scale, *scales, 0.0)
+        self._prior = replace(found.covariance, scale=scale)
         noise = np.full(len(y), found.noise) if variance is None else variance
         self.noise_variance = self._unit**2 * noise
         """Variance of each value, given or learned, shape (n,)."""

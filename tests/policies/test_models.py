@@ -302,3 +302,20 @@ def test_a_fit_that_begins_again_draws_the_same_whatever_was_drawn_before(
     torch.manual_seed(2)
     Surrogate(data)
     assert float(torch.rand(1)) == expected
+
+
+@pytest.mark.parametrize("shots", [[119], [119, 20, 19, 13], [30, 10, 5], [300, 200]])
+def test_zeros_at_one_place_do_not_make_all_places_safe(shots: list[int]) -> None:
+    limit = OutcomeLimit("saturated", below=0.1, fraction=True)
+    knobs = {"x": Range(0.0, 1.0), "y": Range(0.0, 1.0)}
+    ledger = Ledger(Problem(knobs, (Aim("spots"),), limits=(limit,)))
+    ledger.ingest([
+        {"_id": f"p{number}", "x": 0.9, "y": 0.8, "saturated": 0.0, "spots": 1.0}
+        | {"saturated_sem": 0.5 / count, "saturated_n": count}
+        for number, count in enumerate(shots)
+    ])
+    fence = Fence((limit,), "auto")
+    fence.learn(ledger)
+    near, far = fence.chance(np.array([[0.9, 0.8], [0.1, 0.8]]))
+    assert far < -0.05
+    assert near > far + 0.1
