@@ -17,6 +17,10 @@ from autosteer.policies._links import LinkName
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
+# Of many places at the edge those are chosen that look safe, and they look safer than they are:
+# standard deviations count so many times.
+_DOUBT = 1.2
+
 
 class Fence:
     """What is known about the limits of a problem.
@@ -120,7 +124,7 @@ class Fence:
         """Give the chance that each limit is kept at places."""
         for limit, learned in self._learned:
             mean = learned.surrogate.mean(x)
-            sd = np.sqrt(learned.surrogate.variance(x))
+            sd = _DOUBT * np.sqrt(learned.surrogate.variance(x))
             low, high = _bounds(limit, learned)
             yield limit, ndtr((high - mean) / sd) - ndtr((low - mean) / sd)
 
@@ -153,7 +157,7 @@ class Fence:
             model = learned.surrogate
             noise = learned.noise(x, shots)
             shift = model.covariance(x, choices) / np.sqrt(model.variance(x) + noise)[:, None]
-            sd = np.sqrt(np.maximum(model.variance(choices) - shift**2, 1e-12))
+            sd = _DOUBT * np.sqrt(np.maximum(model.variance(choices) - shift**2, 1e-12))
             low, high = _bounds(limit, learned)
             reach = float(ndtri(limit.probability)) * sd
             mean = model.mean(choices)
