@@ -107,6 +107,7 @@ PEERS: Mapping[str, Contender] = {
 
 _TAGGED = ("dwell.motion=tag",)
 OURS = Contender(overrides=_TAGGED)
+FOLLOW = Contender(overrides=("policy.class=autosteer.policies:FollowPolicy", "policy.options={}"))
 RANDOM = Contender(RandomPolicy, tunings=_PIPELINED_ONLY)
 
 ABLATION: Mapping[str, Contender] = {

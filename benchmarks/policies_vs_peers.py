@@ -13,9 +13,10 @@ also are ``guided``: they optimize the diagnostic that reaches farthest until th
 something, and then the objective with all points so far; ``ablation``, ours on the same with one
 thing left out; ``limits``, detector_damage: places tested that truly break the limit, and the time
 with and without it; ``wander``, jet_wander: the mean loss over ten minutes at the actual place.
-There peers have a model of time, or go on with the newest 100 to 150 points, or search for a
-minute, hold the best place until the objective has been below 70 % for five seconds, and search
-again; ``then near``: 30 s, later within a quarter of each range.
+Ours is `FollowPolicy` there, with `BayesianPolicy` beside it. Peers have a model of time, or go on
+with the newest 100 to 150 points, or search for a minute, hold the best place until the objective
+has been below 70 % for five seconds, and search again; ``then near``: 30 s, later within a quarter
+of each range.
 
 Cells are kept by the version of what they depend on: those of peers do not depend on our own
 policies, and `--peers-version` takes those of an earlier version. Packages that are not installed
@@ -36,7 +37,7 @@ from typing import Any, Literal
 
 import numpy as np
 from _cells import Cells, Job, fill, table, version_of_the_code
-from _contenders import ABLATION, FOLLOWERS, GUIDED, OURS, PEERS, RANDOM, Contender, Tuning
+from _contenders import ABLATION, FOLLOW, FOLLOWERS, GUIDED, OURS, PEERS, RANDOM, Contender, Tuning
 from _courses import run_course
 from _intervals import bootstrap_ratio, upper_bound
 from rich.progress import Progress
@@ -124,7 +125,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "wander": Part(
         "jet_wander",
-        {"ours": OURS, **FOLLOWERS},
+        {"ours": FOLLOW, "bayes": Contender(), **FOLLOWERS},
         600.0,
         "loss",
         tuning_seeds=3,

@@ -49,7 +49,7 @@ def fit(
     Parameters
     ----------
     x : ndarray of float64, shape (n, n_inputs)
-        Places in the unit cube, n at least 2; a last column is time, where there is one.
+        Places in the unit cube, n at least 1; a last column is time, where there is one.
     y : ndarray of float64, shape (n,)
         Values, about 0 and of unit size.
     variance : ndarray of float64, shape (n,), optional

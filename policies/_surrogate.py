@@ -53,7 +53,7 @@ class Surrogate:
     Parameters
     ----------
     data : Data
-        At least two places.
+        At least one place.
     with_time : bool, default False
         Whether the last column of x is time.
     begin_with : Hyperparameters, optional
