@@ -7,7 +7,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaln, ndtr
+from scipy.special import betainc, betaln
+
+from autosteer.policies._knowledge import expected_excess
 
 Float = NDArray[np.float64]
 
@@ -185,11 +187,7 @@ class Means:
     def gain_above(self, bar: Float, shots: Float) -> Float:
         """Return what shots at an arm are expected to lift it above a bar; see `Belief`."""
         resolved = self.variance**2 / (self.variance + self.shot_variance / shots)
-        sd = np.sqrt(resolved)
-        z = (self.mean - bar) / sd
-        gain: Float = sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
-        # Rounding must not make a loss of it.
-        return np.maximum(gain, 0.0)
+        return expected_excess(self.mean, np.sqrt(resolved), bar)
 
     def awaiting(self, shots: Float) -> Means:
         """Return what will be believed after shots that are on their way; see `Belief`."""

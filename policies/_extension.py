@@ -111,7 +111,7 @@ class Extending:
         around = points_around(rng, front, self._lengths, len(spread))
         everywhere = np.concatenate([spread, around, front])
         start = self._situation.allowed(everywhere)
-        self._beyond = self._unsafe_and_better(everywhere)
+        self._beyond = self._situation.beyond_limits(everywhere, self._added)
         rates = self._rate(start)
         x = climb(
             self._rate,
@@ -163,18 +163,10 @@ class Extending:
             return self._worth(x)
         return self._worth(x) / (self._stay_s(x, rate_hz) + self._situation.travel_s(x))
 
-    def _unsafe_and_better(self, x: Float) -> tuple[Float, Float] | None:
-        """Return places that would extend the front, were they safe, and by how much."""
-        fence = self._situation.fence
-        if not fence:
-            return None
-        x = self._situation.grounds.allowed(x, None)
-        x = x[fence.chance(x) < 0]
+    def _added(self, x: Float) -> Float:
+        """Return by how much places would extend the front, were they safe."""
         mean, sd = self._moved(x)
-        gain = self._frontier.expected_gain(mean, np.zeros_like(sd))
-        # Not the best, which are far beyond the limits, but those that may turn out to be safe.
-        order = np.argsort(-gain * fence.kept(x), kind="stable")[:96]
-        return x[order], gain[order]
+        return self._frontier.expected_gain(mean, np.zeros_like(sd))
 
     def _why(self, x: Float, share: float, other: Float | None) -> str:
         """Say what is expected of a place, and what else was in question."""

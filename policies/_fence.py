@@ -83,8 +83,8 @@ class Fence:
             least = np.minimum(least, kept - limit.probability)
         return least
 
-    def kept(self, x: Float) -> Float:
-        """Return how probable it is that the limits are kept.
+    def doubtful(self, x: Float) -> tuple[Bool, Float]:
+        """Tell which places are not safe, and how probable it is that they turn out to be.
 
         Parameters
         ----------
@@ -93,13 +93,16 @@ class Fence:
 
         Returns
         -------
-        ndarray of float64, shape (n,)
-            The smallest probability of all limits.
+        unsafe : ndarray of bool, shape (n,)
+            Whether a limit is not kept with its stated probability.
+        kept : ndarray of float64, shape (n,)
+            The smallest probability of all limits that they are kept.
         """
-        least = np.ones(len(x))
-        for _, kept in self._kept(x):
+        unsafe, least = np.zeros(len(x), np.bool_), np.ones(len(x))
+        for limit, kept in self._kept(x):
+            unsafe |= kept < limit.probability
             least = np.minimum(least, kept)
-        return least
+        return unsafe, least
 
     def active(self, x: Float) -> list[tuple[str, float]]:
         """Name the limits that keep a place from going on.

@@ -7,14 +7,14 @@ import torch
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
 from botorch.utils.multi_objective.pareto import is_non_dominated
 from numpy.typing import NDArray
-from scipy.special import ndtr
+
+from autosteer.policies._knowledge import expected_excess
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 # The reference lies below the front by this share of its extent.
 _BELOW = 0.1
-_ROOT_2_PI = float(np.sqrt(2 * np.pi))
 
 
 def unbeaten(values: Float) -> Bool:
@@ -132,16 +132,7 @@ class Frontier:
         gain = np.ones((len(mean), len(self._low)))
         for along in range(mean.shape[1]):
             here, width = mean[:, along, None], np.maximum(sd[:, along, None], 1e-12)
-            above_low = _mean_above(here, width, self._low[:, along])
-            gain *= above_low - _mean_above(here, width, self._high[:, along])
+            above_low = expected_excess(here, width, self._low[:, along])
+            gain *= above_low - expected_excess(here, width, self._high[:, along])
         summed: Float = np.maximum(gain.sum(axis=1), 0.0)
         return summed
-
-
-def _mean_above(mean: Float, sd: Float, level: Float) -> Float:
-    """Return by how much normal numbers exceed levels on the average, shape (m, c)."""
-    bounded = np.where(np.isfinite(level), level, 0.0)
-    ahead = (mean - bounded) / sd
-    density = np.exp(-0.5 * np.minimum(ahead**2, 1e3)) / _ROOT_2_PI
-    excess: Float = np.where(np.isfinite(level), sd * (density + ahead * ndtr(ahead)), 0.0)
-    return excess

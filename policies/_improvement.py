@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ Float = NDArray[np.float64]
 _STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _USUAL_STAY_S = 0.2
 FEWEST_SHOTS = 4
+# Unsafe places that are looked at for what would become safe.
+_MOST_BEYOND = 96
 _WIDTH = 64
 # Where nothing is worth leaving for, the knobs stay this long before they ask again [s].
 _REST_S = 0.8
@@ -106,6 +109,34 @@ class Situation:
             allowed = allowed[safe] if safe.any() else allowed[[int(np.argmax(chance))]]
         return allowed
 
+    def beyond_limits(
+        self, unit: Float, gain_at: Callable[[Float], Float]
+    ) -> tuple[Float, Float] | None:
+        """Find places that are not safe, would be good, and may turn out to be safe.
+
+        Parameters
+        ----------
+        unit : ndarray of float64, shape (n, n_knobs)
+            Points in the unit cube.
+        gain_at : callable
+            By how much each of some places would be better than what is safe.
+
+        Returns
+        -------
+        places : ndarray of float64, shape (k, n_knobs)
+            The most promising of them; not the best, which are far beyond the limits.
+        gain : ndarray of float64, shape (k,)
+            Their gains. None instead of both where there are no limits.
+        """
+        if not self.fence:
+            return None
+        places = self.grounds.allowed(unit, None)
+        unsafe, kept = self.fence.doubtful(places)
+        places, kept = places[unsafe], kept[unsafe]
+        gain = gain_at(places)
+        order = np.argsort(-gain * kept, kind="stable")[:_MOST_BEYOND]
+        return places[order], gain[order]
+
     def travel_s(self, unit: Float) -> Float:
         """Return how long it takes to go to points and to settle there.
 
@@ -174,7 +205,7 @@ class Improvement:
         )
         self._choices = np.concatenate([self._safe_of(known[:128]), ranked, self._top[None]])
         self._mean = model.mean(self._choices)
-        self._beyond = self._unsafe_and_better(everywhere)
+        self._beyond = situation.beyond_limits(everywhere, self._better_by)
 
     def best_choice(self) -> Choice:
         """Return where to go.
@@ -291,14 +322,7 @@ class Improvement:
         fence = self._situation.fence
         return x[fence.chance(x) >= 0] if fence else x
 
-    def _unsafe_and_better(self, x: Float) -> tuple[Float, Float] | None:
-        """Return places that would be better than the best safe one, and by how much."""
-        fence = self._situation.fence
-        if not fence:
-            return None
-        x = self._situation.grounds.allowed(x, None)
-        x = x[fence.chance(x) < 0]
-        gain = self._model.mean(x) - float(self._mean.max())
-        # Not the best, which are far beyond the limits, but those that may turn out to be safe.
-        order = np.argsort(-gain * fence.kept(x), kind="stable")[:96]
-        return x[order], gain[order]
+    def _better_by(self, x: Float) -> Float:
+        """Return by how much places would be better than the best safe one."""
+        better: Float = self._model.mean(x) - float(self._mean.max())
+        return better

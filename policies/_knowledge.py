@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 Float = NDArray[np.float64]
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_ROOT_2_PI = float(np.sqrt(2 * np.pi))
 
 
 def hermite_nodes() -> tuple[Float, Float]:
@@ -20,6 +22,30 @@ def hermite_nodes() -> tuple[Float, Float]:
         The quadrature.
     """
     return _NODES, _WEIGHTS
+
+
+def expected_excess(mean: Float, sd: Float, level: Float) -> Float:
+    """Return by how much normal numbers exceed levels on the average.
+
+    Parameters
+    ----------
+    mean, sd : ndarray of float64
+        Mean and standard deviation of each number, which broadcast against the levels.
+    level : ndarray of float64
+        The levels; what is infinite is never exceeded.
+
+    Returns
+    -------
+    ndarray of float64
+        The expected excess, not negative.
+    """
+    bounded = np.where(np.isfinite(level), level, 0.0)
+    ahead = (mean - bounded) / sd
+    density = np.exp(-0.5 * np.minimum(ahead**2, 1e3)) / _ROOT_2_PI
+    excess = np.where(np.isfinite(level), sd * (density + ahead * ndtr(ahead)), 0.0)
+    # Rounding must not make a loss of it.
+    gain: Float = np.maximum(excess, 0.0)
+    return gain
 
 
 def knowledge_gradient(

@@ -11,15 +11,23 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.contracts import Aim, PolicyError, Problem
+from autosteer.contracts import Aim, Problem
 from autosteer.policies._candidates import sobol_points
+from autosteer.policies._chain import Model
 from autosteer.policies._fence import Fence
 from autosteer.policies._improvement import Choice, Situation
+from autosteer.policies._keeper import Keeper, check_count
 from autosteer.policies._learner import Learned, Learner
-from autosteer.policies._ledger import Ledger
+from autosteer.policies._ledger import Table
 from autosteer.policies._links import LinkName
+from autosteer.policies._moment import inputs_besides_knobs
 
 Float = NDArray[np.float64]
+
+# Points that enter a model: more would make asks slow.
+_MOST_POINTS = 300
+# Where the optimum drifts, what is old says little.
+_MOST_DRIFTING_POINTS = 150
 
 
 @dataclass(slots=True)
@@ -41,7 +49,7 @@ class Known:
 KnownT = TypeVar("KnownT", bound=Known)
 
 
-class Modelled(ABC, Generic[KnownT]):
+class Modelled(Keeper, ABC, Generic[KnownT]):
     """Keeps the points and the models, for a policy that chooses one point at a time.
 
     Every ask draws from a stream of its own, so that the same ask after the same ingests gives the
@@ -59,8 +67,8 @@ class Modelled(ABC, Generic[KnownT]):
         Scale of the models.
     candidates : int
         Places spread over the box at which each ask looks.
-    with_time : bool, default False
-        Whether the models have time as an input.
+    drift_s : float, optional
+        Time over which quantities are expected to drift [s]; None: they stay.
     """
 
     def __init__(
@@ -71,20 +79,19 @@ class Modelled(ABC, Generic[KnownT]):
         *,
         link: LinkName,
         candidates: int,
-        with_time: bool = False,
+        drift_s: float | None = None,
     ) -> None:
-        self._problem = problem
-        self._ledger = Ledger(problem)
-        self._grounds = self._ledger.grounds
+        super().__init__(problem)
         self._candidates = candidates
-        self._learners = {aim.name: Learner(aim, link, with_time=with_time) for aim in aims}
+        self._drift_s = drift_s
+        self._learners = {
+            aim.name: Learner(aim, link, with_time=drift_s is not None) for aim in aims
+        }
         self._fence = Fence(problem.limits, "auto")
         self._nothing_known = known
         self._known = known()
         self._asks = 0
-        self._here: Float | None = None
         self._gain = math.nan
-        self._reasons: dict[str, str] = {}
 
     @abstractmethod
     def _choose(self, rng: np.random.Generator) -> Choice:
@@ -109,58 +116,24 @@ class Modelled(ABC, Generic[KnownT]):
         PolicyError
             If `num_points` is not positive.
         """
-        if num_points < 1:
-            raise PolicyError(f"num_points is {num_points}: it must be at least 1")
+        check_count(num_points)
         points = []
         for _ in range(num_points):
             self._asks += 1
             choice = self._choose(np.random.default_rng([self._problem.seed, self._asks]))
-            [point] = self._ledger.suggest(choice.x[None], choice.shots)
-            self._reasons[point["_id"]] = choice.why
-            self._here = choice.x
-            if choice.shots is not None:
-                point["_shots"] = choice.shots
-            if choice.worse_than is not None:
-                point["_worse_than"] = choice.worse_than
-            points.append(point)
+            points.append(self._give(choice.x, choice.why, choice.shots, choice.worse_than))
         return points
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Take measured points; a later one of the same ``_id`` replaces the earlier.
+        """Take measured points; see `Keeper.ingest`.
 
         Parameters
         ----------
         points : sequence of mapping
-            ``_id``, one entry per knob, the quantities, and perhaps their ``_sem`` and ``_n``.
-            Points that were never suggested are welcome.
+            The points.
         """
-        self._ledger.ingest(points)
+        super().ingest(points)
         self._known = self._nothing_known()
-
-    def register_failures(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Take suggestions that could not be measured: the policy keeps away from them.
-
-        Parameters
-        ----------
-        points : sequence of mapping
-            The suggestions.
-        """
-        self._ledger.register_failures(points)
-
-    def explain(self, suggestion_id: str) -> str:
-        """Say why a point was suggested.
-
-        Parameters
-        ----------
-        suggestion_id : str
-            ``_id`` of the suggestion.
-
-        Returns
-        -------
-        str
-            One line; empty for a point that was not suggested here.
-        """
-        return self._reasons.get(suggestion_id, "")
 
     @property
     def _situation(self) -> Situation:
@@ -177,6 +150,28 @@ class Modelled(ABC, Generic[KnownT]):
         """Places that are pending or have failed, shape (n, n_knobs)."""
         pending = [one.x for one in self._ledger.pending.values()]
         return self._ledger.unit([*pending, *self._ledger.failed.values()])
+
+    def _learn(self, aim: Aim) -> Learned:
+        """Learn a quantity, as far as it has not been learned yet."""
+        if aim not in self._known.quantities:
+            below = self._below(aim)
+            table = self._relevant(self._ledger.table(aim.name))
+            more, now = inputs_besides_knobs(table, self._ledger.context, self._drift_s)
+            x = np.concatenate([table.x, more], axis=1)
+            self._known.quantities[aim] = self._learners[aim.name].learn(
+                x, table, below, now=now if len(now) else None
+            )
+        return self._known.quantities[aim]
+
+    def _below(self, aim: Aim) -> Model | None:
+        """Return the model of what a quantity follows."""
+        return None
+
+    def _relevant(self, table: Table) -> Table:
+        """Leave out what says least of where the next place may be."""
+        if self._drift_s is None:
+            return table.thinned(_MOST_POINTS)
+        return table.newest(_MOST_DRIFTING_POINTS)
 
     def _learn_limits(self) -> bool:
         """Learn the limited quantities; tell whether there is anything to learn from."""
@@ -202,9 +197,8 @@ class Modelled(ABC, Generic[KnownT]):
         """
         learned = {aim.name for aim in self._known.quantities}
         return {
+            **super().checkpoint(),
             "asks": self._asks,
-            "here": None if self._here is None else self._here.tolist(),
-            "ledger": self._ledger.checkpoint(),
             "gain": self._gain if math.isfinite(self._gain) else None,
             "learners": {
                 **{
@@ -226,9 +220,8 @@ class Modelled(ABC, Generic[KnownT]):
         state : mapping
             The state.
         """
+        super().restore(state)
         self._asks = int(state["asks"])
-        self._here = None if state["here"] is None else np.array(state["here"])
-        self._ledger.restore(state["ledger"])
         self._gain = math.nan if state["gain"] is None else float(state["gain"])
         for name, learner in {**self._learners, **self._fence.learners}.items():
             learner.restore(state["learners"][name])

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from autosteer.contracts import PolicyError, Problem
 from autosteer.policies._arms import Belief
+from autosteer.policies._goals import why_enough
 from autosteer.policies._grounds import Grounds
+from autosteer.policies._keeper import check_count
 from autosteer.policies._ledger import Pending, Table
-from autosteer.policies._modelless import Modelless, check_count, refuse_what_is_beyond
+from autosteer.policies._modelless import Modelless, refuse_what_is_beyond
 from autosteer.policies._wear import learn_arms, level_left
 
 Float = NDArray[np.float64]
@@ -44,6 +45,15 @@ class _Choice:
     shots: int | None = None
     worse_than: float | None = None
     gain: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Learned:
+    """What is known of the arms, how many shots they last, and which of them were visited."""
+
+    belief: Belief
+    lifetime: float
+    visited: Int
 
 
 class BanditPolicy(Modelless):
@@ -110,6 +120,7 @@ class BanditPolicy(Modelless):
         self._asks = 0
         self._shunned: dict[int, int] = {}
         self._gain = math.nan
+        self._known: _Learned | None = None
 
     def suggest(self, num_points: int) -> list[dict[str, Any]]:
         """Propose arms.
@@ -180,10 +191,27 @@ class BanditPolicy(Modelless):
         rows = (arms >= 0) & at_rest
         return table.select(rows), arms[rows]
 
-    def _learn(self) -> tuple[Belief, float]:
-        """Learn from what was measured: arms, of which more is better, and their lifetime."""
-        table, arms = self._table()
-        return learn_arms(table, arms, len(self._arms), self._aim, self._memory_shots)
+    @property
+    def _learned(self) -> _Learned:
+        """What is known of the arms."""
+        if self._known is None:
+            table, arms = self._table()
+            belief, lifetime = learn_arms(
+                table, arms, len(self._arms), self._aim, self._memory_shots
+            )
+            self._known = _Learned(belief, lifetime, np.unique(arms))
+        return self._known
+
+    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Take measured points; see `Modelless.ingest`.
+
+        Parameters
+        ----------
+        points : sequence of mapping
+            The points.
+        """
+        super().ingest(points)
+        self._known = None
 
     def _pending_shots(self) -> Float:
         """Return the shots that are on their way, by arm."""
@@ -220,8 +248,8 @@ class BanditPolicy(Modelless):
     def _choose(self) -> _Choice:
         """Choose the next arm."""
         pending = self._pending_shots()
-        learned, lifetime = self._learn()
-        belief = learned.awaiting(pending)
+        lifetime = self._learned.lifetime
+        belief = self._learned.belief.awaiting(pending)
         arms = np.flatnonzero(self._free(pending))
         best = int(arms[np.argmax(belief.mean[arms])])
         bar = np.full(len(self._arms), belief.mean[best])
@@ -249,7 +277,7 @@ class BanditPolicy(Modelless):
         arm = self._first(arms, worths.max(axis=0)[arms])
         stay = int(np.argmax(worths[:, arm]))
         shots = stays[stay]
-        if arm == best and arm in self._table()[1]:
+        if arm == best and arm in self._learned.visited:
             shots = max(round(_REST_S * rate_hz), least)
         gained = float(gains[stay, arm])
         worse_than = self._natural(bar[arm]) if len(others) else None
@@ -314,11 +342,9 @@ class BanditPolicy(Modelless):
             Knobs, expected objective and its ``_sd``; before anything was measured at an arm, the
             best place measured, and empty without one.
         """
-        _, arms = self._table()
-        if not len(arms):
+        belief, visited = self._learned.belief, self._learned.visited
+        if not len(visited):
             return self._ledger.best_measured()
-        belief, _ = self._learn()
-        visited = np.unique(arms)
         best = int(visited[np.argmax(belief.mean[visited])])
         [place] = self._grounds.places(self._arms[best][None])
         name = self._aim.name
@@ -339,15 +365,11 @@ class BanditPolicy(Modelless):
         reason : str
             What to tell people.
         """
-        goal, name = self._problem.goal, self._aim.name
-        best = self.best() if goal.target is not None else {}
-        if goal.target is not None and len(self._table()[1]):
-            ahead = self._aim.sign * (best[name] - goal.target) / max(best[f"{name}_sd"], 1e-300)
-            if ndtr(ahead) >= goal.confidence:
-                return True, f"{name} is {best[name]:.4g}: the target of {goal.target:g} is reached"
-        if goal.min_gain is not None and self._gain < goal.min_gain:
-            return True, f"another look is worth {self._gain:.2g}: less than {goal.min_gain:g}"
-        return False, ""
+        goal = self._problem.goal
+        knows = goal.target is not None and len(self._learned.visited)
+        best = self.best() if knows else {}
+        reason = why_enough(goal, self._aim, best, self._gain, "look")
+        return bool(reason), reason
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the state as JSON-able values.
@@ -373,6 +395,7 @@ class BanditPolicy(Modelless):
             The state.
         """
         super().restore(state)
+        self._known = None
         self._asks = int(state["asks"])
         self._shunned = {int(arm): int(asks) for arm, asks in state["shunned"]}
         self._gain = math.nan if state["gain"] is None else float(state["gain"])

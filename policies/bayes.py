@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +14,11 @@ from autosteer.contracts import Aim, PolicyError, Problem
 from autosteer.policies._candidates import climb, sobol_points
 from autosteer.policies._chain import Model
 from autosteer.policies._errors import filled_errors
+from autosteer.policies._goals import why_enough
 from autosteer.policies._improvement import FEWEST_SHOTS, Choice, Improvement, Situation
 from autosteer.policies._learner import Learned
-from autosteer.policies._ledger import Table
 from autosteer.policies._links import LinkName
 from autosteer.policies._modelled import Known, Modelled
-from autosteer.policies._moment import inputs_besides_knobs
 from autosteer.policies._search import Flight, PeakSearch, has_signal
 
 Float = NDArray[np.float64]
@@ -31,10 +30,6 @@ _ROOM = 0.25
 _GOOD_SHARE = 0.85
 # Places at which a long way is looked at for what would be seen there.
 _PARTS_OF_A_FLIGHT = 6
-# Points that enter the model: more would make asks slow.
-_MOST_POINTS = 300
-# Where the optimum drifts, what is old says little.
-_MOST_DRIFTING_POINTS = 150
 
 
 @dataclass(slots=True)
@@ -126,12 +121,11 @@ class BayesianPolicy(Modelled[_Known]):
             _Known,
             link=link,
             candidates=candidates,
-            with_time=drift_s is not None,
+            drift_s=drift_s,
         )
         self._objective = problem.objective
         self._n_initial = n_initial
         self._horizon_s = horizon_s
-        self._drift_s = drift_s
         self._search = PeakSearch(len(problem.knobs), problem.seed)
 
     @property
@@ -192,7 +186,7 @@ class BayesianPolicy(Modelled[_Known]):
         if sem is not None:
             deviation = self._objective.sign * (table.mean - np.median(table.mean)) / sem
             precision = np.median(sem) / sem
-        telling = self._telling
+        telling, flight = self._telling, self._flight
         x = self._search.next_place(
             np.concatenate([table.x, avoided]),
             np.concatenate([deviation, np.zeros(len(avoided))]),
@@ -200,12 +194,12 @@ class BayesianPolicy(Modelled[_Known]):
             self._situation.allowed,
             rng,
             self._promise if telling else None,
-            self._flight if self._flies else None,
+            flight,
         )
         shots = None
         if self._problem.rate_hz is not None:
             # As long as the way: more would be spent on nothing, less on motion.
-            [travel_s] = [0.0] if self._flies else self._grounds.travel_s(x[None], self._here)
+            [travel_s] = self._grounds.travel_s(x[None], self._here) if flight is None else [0.0]
             least = FEWEST_SHOTS
             if telling or not self._problem.diagnostics:
                 least = max(least, self._objective.min_shots)
@@ -213,16 +207,17 @@ class BayesianPolicy(Modelled[_Known]):
         return Choice(x, f"looking for a signal: {len(table)} places are measured", shots)
 
     @property
-    def _flies(self) -> bool:
-        """Whether what is seen on the way counts."""
-        return self._problem.shots_in_motion and self._here is not None
+    def _flight(self) -> Callable[[Float], Flight] | None:
+        """What gives the ways to places, if what is seen on the way counts."""
+        here = self._here
+        if here is None or not self._problem.shots_in_motion:
+            return None
 
-    def _flight(self, x: Float) -> Flight:
-        """Return the ways to places."""
-        here = np.full(x.shape[1], 0.5) if self._here is None else self._here
-        return Flight(
-            self._grounds.on_the_way(x, here, _PARTS_OF_A_FLIGHT), self._grounds.travel_s(x, here)
-        )
+        def flight(x: Float) -> Flight:
+            way = self._grounds.on_the_way(x, here, _PARTS_OF_A_FLIGHT)
+            return Flight(way, self._grounds.travel_s(x, here))
+
+        return flight
 
     def _promise(self, x: Float) -> Float:
         """Return how probable it is that all telling diagnostics are good at places."""
@@ -252,26 +247,13 @@ class BayesianPolicy(Modelled[_Known]):
             self._gain = choice.gain
         return choice
 
-    def _learn(self, aim: Aim) -> Learned:
-        """Learn a quantity; one that is costly to measure follows those that are not."""
-        if aim not in self._known.quantities:
-            below: Model | None = None
-            for other in self._telling:
-                if other != aim and other.min_shots < aim.min_shots:
-                    below = self._learn(other).surrogate
-            table = self._relevant(self._ledger.table(aim.name))
-            more, now = inputs_besides_knobs(table, self._ledger.context, self._drift_s)
-            x = np.concatenate([table.x, more], axis=1)
-            self._known.quantities[aim] = self._learners[aim.name].learn(
-                x, table, below, now=now if len(now) else None
-            )
-        return self._known.quantities[aim]
-
-    def _relevant(self, table: Table) -> Table:
-        """Leave out what says least of where the next place may be."""
-        if self._drift_s is None:
-            return table.thinned(_MOST_POINTS)
-        return table.newest(_MOST_DRIFTING_POINTS)
+    def _below(self, aim: Aim) -> Model | None:
+        """Return the model of a diagnostic that costs less, which a costly quantity follows."""
+        below: Model | None = None
+        for other in self._telling:
+            if other != aim and other.min_shots < aim.min_shots:
+                below = self._learn(other).surrogate
+        return below
 
     def should_stop(self) -> tuple[bool, str]:
         """Tell whether the goal is reached, or not worth the beam.
@@ -285,20 +267,10 @@ class BayesianPolicy(Modelled[_Known]):
             What to tell people.
         """
         goal = self._problem.goal
-        best = self.best() if goal.target is not None else {}
-        if goal.target is not None and best and self._objective in self._telling:
-            name = self._objective.name
-            ahead = (
-                self._objective.sign * (best[name] - goal.target) / max(best[f"{name}_sd"], 1e-300)
-            )
-            if ndtr(ahead) >= goal.confidence:
-                return True, f"{name} is {best[name]:.4g}: the target of {goal.target:g} is reached"
-        if goal.min_gain is not None and self._gain < goal.min_gain:
-            return (
-                True,
-                f"another measurement is worth {self._gain:.2g}: less than {goal.min_gain:g}",
-            )
-        return False, ""
+        knows = goal.target is not None and self._objective in self._telling
+        best = self.best() if knows else {}
+        reason = why_enough(goal, self._objective, best, self._gain, "measurement")
+        return bool(reason), reason
 
     def best(self) -> dict[str, Any]:
         """Return the place where the posterior mean is best.

@@ -13,8 +13,9 @@ from scipy.linalg import hadamard
 
 from autosteer.contracts import PolicyError, Problem
 from autosteer.policies._errors import filled_errors, variance_per_shot
+from autosteer.policies._keeper import check_count
 from autosteer.policies._ledger import Table
-from autosteer.policies._modelless import Modelless, check_count, refuse_what_is_beyond
+from autosteer.policies._modelless import Modelless, refuse_what_is_beyond
 
 Float = NDArray[np.float64]
 
@@ -257,13 +258,7 @@ class ExtremumSeeking(Modelless):
         return center if allowed else self._center, why
 
     def _beginning(self) -> Float:
-        """Return where to begin."""
-        if self._start is not None:
-            return self._start
-        best = self._ledger.best_measured()
-        if best:
-            return self._ledger.unit([[best[name] for name in self._ledger.names]]).reshape(-1)
-        return np.full(len(self._ledger.names), 0.5) if self._here is None else self._here
+        return super()._beginning() if self._start is None else self._start
 
     def _inside(self, center: Float) -> Float:
         """Keep the dither within the limits of the knobs."""

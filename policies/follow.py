@@ -9,7 +9,8 @@ from statistics import median
 from typing import Any
 
 from autosteer.contracts import PolicyError, Problem, Range
-from autosteer.policies._modelless import check_count, refuse_what_is_beyond
+from autosteer.policies._keeper import check_count
+from autosteer.policies._modelless import refuse_what_is_beyond
 from autosteer.policies._points import finite, not_negative
 from autosteer.policies.bayes import BayesianPolicy
 from autosteer.policies.extremum import ExtremumSeeking
@@ -86,8 +87,9 @@ class FollowPolicy:
         # An option out of range shows at once, not when something has been found.
         self._seek({name: knob.low for name, knob in problem.knobs.items()})
         self._points: dict[str, Point] = {}
-        self._usual = self._good = 0.0
-        self._since_s = 0.0
+        # What is usual in a search, and how far what was found stands above it.
+        self._usual = self._height = 0.0
+        self._since_s = self._newest_s = 0.0
         self._reasons: dict[str, str] = {}
 
     def _search(self) -> BayesianPolicy:
@@ -147,7 +149,7 @@ class FollowPolicy:
             return
         self._lost_at = None
         self._part += 1
-        self._usual, self._good = usual, usual + self._sign * height
+        self._usual, self._height = usual, height
         self._since_s = self._newest_s
         self._inner = self._seek({name: best[name] for name in self._problem.knobs})
         self._points = {}
@@ -160,22 +162,15 @@ class FollowPolicy:
         self._inner.ingest(list(self._points.values()))
 
     @property
-    def _newest_s(self) -> float:
-        times = [not_negative(point.get("_t_s")) for point in self._points.values()]
-        return max((time_s for time_s in times if time_s >= 0), default=self._since_s)
-
-    @property
     def _is_lost(self) -> bool:
-        newest_s = self._newest_s
-        if newest_s - self._since_s < self._patience_s:
+        if self._newest_s - self._since_s < self._patience_s:
             return False
         readings = [
             self._sign * (float(point[self._name]) - self._usual)
             for point in self._points.values()
-            if not_negative(point.get("_t_s")) >= newest_s - self._patience_s
+            if not_negative(point.get("_t_s")) >= self._newest_s - self._patience_s
         ]
-        height = self._sign * (self._good - self._usual)
-        return median(readings) < _LOST * height
+        return median(readings) < _LOST * self._height
 
     def ingest(self, points: Sequence[Point]) -> None:
         """Take measured points; a later one of the same ``_id`` replaces the earlier.
@@ -190,6 +185,9 @@ class FollowPolicy:
         for point in points:
             if not math.isnan(finite(point.get(self._name))):
                 self._points[str(point["_id"])] = dict(point)
+                time_s = not_negative(point.get("_t_s"))
+                if time_s > self._newest_s:
+                    self._newest_s = time_s
         if not isinstance(self._inner, BayesianPolicy):
             oldest_s = self._newest_s - 2 * self._patience_s
             self._points = {
@@ -254,8 +252,9 @@ class FollowPolicy:
             "inner": self._inner.checkpoint(),
             "points": {name: dict(point) for name, point in self._points.items()},
             "usual": self._usual,
-            "good": self._good,
+            "height": self._height,
             "since_s": self._since_s,
+            "newest_s": self._newest_s,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -271,8 +270,8 @@ class FollowPolicy:
         self._inner = self._search() if state["searches"] else self._seek(low)
         self._inner.restore(state["inner"])
         self._points = {str(name): dict(point) for name, point in state["points"].items()}
-        self._usual, self._good = float(state["usual"]), float(state["good"])
-        self._since_s = float(state["since_s"])
+        self._usual, self._height = float(state["usual"]), float(state["height"])
+        self._since_s, self._newest_s = float(state["since_s"]), float(state["newest_s"])
 
 
 def _near(knobs: Mapping[str, Range], place: Mapping[str, float]) -> dict[str, Range]:

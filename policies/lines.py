@@ -11,8 +11,9 @@ from scipy.stats import qmc
 
 from autosteer.contracts import Aim, PolicyError, Problem
 from autosteer.policies._errors import filled_errors, variance_law
+from autosteer.policies._keeper import check_count
 from autosteer.policies._ledger import Table
-from autosteer.policies._modelless import Modelless, check_count, refuse_what_is_beyond
+from autosteer.policies._modelless import Modelless, refuse_what_is_beyond
 from autosteer.policies._peak_fit import Peak, fit_peak
 from autosteer.policies._search import has_signal
 
@@ -148,12 +149,6 @@ class LineScanPolicy(Modelless):
             return len(pieces) < _FLIGHTS * self._points and self._given < _MOST_FLIGHTS
         wanted = self._line[: self._points]
         return any(name in self._ledger.pending for name in wanted)
-
-    def _beginning(self) -> Float:
-        best = self._ledger.best_measured()
-        if best:
-            return self._ledger.unit([[best[name] for name in self._ledger.names]]).reshape(-1)
-        return np.full(len(self._ledger.names), 0.5) if self._here is None else self._here
 
     def _ends(self, center: Float) -> tuple[float, float]:
         """Return where the present line begins and ends."""

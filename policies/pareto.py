@@ -15,15 +15,11 @@ from autosteer.policies._candidates import points_around, sobol_points
 from autosteer.policies._extension import Belief, Extending
 from autosteer.policies._frontier import Frontier, extent_of, reference_below, unbeaten
 from autosteer.policies._improvement import FEWEST_SHOTS, Choice
-from autosteer.policies._learner import Learned
 from autosteer.policies._links import LinkName
 from autosteer.policies._modelled import Known, Modelled
-from autosteer.policies._moment import inputs_besides_knobs
 
 Float = NDArray[np.float64]
 
-# Points that enter a model: more would make asks slow.
-_MOST_POINTS = 300
 # Of places of the front that are closer to each other, in units of its extent, one is kept.
 _SAME = 0.01
 # Places at which the models are asked how far the front reaches.
@@ -188,16 +184,6 @@ class ParetoPolicy(Modelled[_Known]):
         return self._ledger.unit([
             point.x for point in self._ledger.measured.values() if names <= point.readings.keys()
         ])
-
-    def _learn(self, aim: Aim) -> Learned:
-        if aim not in self._known.quantities:
-            table = self._ledger.table(aim.name).thinned(_MOST_POINTS)
-            more, now = inputs_besides_knobs(table, self._ledger.context, None)
-            x = np.concatenate([table.x, more], axis=1)
-            self._known.quantities[aim] = self._learners[aim.name].learn(
-                x, table, now=now if len(now) else None
-            )
-        return self._known.quantities[aim]
 
     def _belief(self, aim: Aim) -> Belief:
         """Return what is known of an objective, pending places included."""
