@@ -9,7 +9,8 @@ from typing import Any
 
 from _habits import Maker, Point, Renewed
 
-from autosteer.contracts import Problem, Range
+from autosteer.contracts import Problem
+from autosteer.policies._nearby import nearby
 
 # A run holds on through a clog, which lasts some seconds: so many readings in a row must be low.
 _LOW_READINGS = 5
@@ -79,11 +80,7 @@ class Holding:
     def _around(self, place: Mapping[str, float]) -> Problem:
         if self._near is None:
             return self._problem
-        knobs = {}
-        for name, knob in self._problem.knobs.items():
-            reach = self._near * (knob.high - knob.low)
-            low, high = max(knob.low, place[name] - reach), min(knob.high, place[name] + reach)
-            knobs[name] = Range(low, high, knob.step, knob.max_step, knob.speed)
+        knobs = nearby(self._problem.knobs, place, self._near)
         return replace(self._problem, knobs=knobs)
 
     def ingest(self, points: Sequence[Point]) -> None:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import warnings
-from collections.abc import Generator
-from typing import Any
 
 import numpy as np
 import torch
 from botorch.exceptions.warnings import OptimizationWarning
-from botorch.fit import fit_gpytorch_mll
-from botorch.models import SingleTaskGP
-from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
-from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import LogNormalPrior
-from linear_operator.utils.warnings import NumericalWarning
+from botorch.optim.core import scipy_minimize
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,14 +16,19 @@ from autosteer.policies._covariance import Covariance, Hyperparameters
 
 Float = NDArray[np.float64]
 
-# Priors, in units of the box and of the data's spread. Lengths of a tenth of the box up to the
-# whole of it are usual at a beamline.
-_LENGTH_PRIOR = (-1.0, 0.7)
-_SCALE_PRIOR = (0.0, 1.0)
-# Correlation time, in the unit that it is given in.
-_TIME_PRIOR = (0.0, 1.0)
-_DOME_LENGTH_PRIOR = (-0.5, 0.7)
-_DOME_SCALE_PRIOR = (-3.0, 1.5)
+# Lognormal priors, in units of the box and of the data's spread: mean and standard deviation of
+# the logarithm. Lengths of a tenth of the box up to the whole of it are usual at a beamline.
+PRIORS = {
+    "lengths": (-1.0, 0.7),
+    "scale": (0.0, 1.0),
+    "dome_lengths": (-0.5, 0.7),
+    "dome_scale": (-3.0, 1.5),
+    "time_length": (0.0, 1.0),
+    "noise": (-4.0, 1.0),
+}
+_LEAST_NOISE = 1e-4
+# Noise that is added to tell repeated places apart, relative to the largest prior variance.
+_JITTER = 1e-8
 _FIRST_FIT_STEPS = 75
 _REFIT_STEPS = 15
 
@@ -64,164 +61,118 @@ def fit(
     Hyperparameters
         Where the fit ended.
     """
-    with warnings.catch_warnings(), _double_precision(), _own_chance():
-        warnings.simplefilter("ignore", NumericalWarning)
+    density = Density(x, y, variance, with_time=with_time)
+    if begin_with is not None:
+        density.begin_with(begin_with)
+    noise = density.logarithms.get("noise")
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizationWarning)
-        warnings.filterwarnings("ignore", "Optimization failed", RuntimeWarning)
-        parts = _Kernel(x.shape[1] - with_time, with_time)
-        model = SingleTaskGP(
-            torch.from_numpy(x),
-            torch.from_numpy(y).unsqueeze(-1),
-            None if variance is None else torch.from_numpy(variance).unsqueeze(-1),
-            covar_module=parts.whole,
-            outcome_transform=None,
+        scipy_minimize(
+            density.loss_and_slopes,
+            density.parameters,
+            bounds=None if noise is None else {"noise": (math.log(_LEAST_NOISE), None)},
+            options={"maxiter": _FIRST_FIT_STEPS if begin_with is None else _REFIT_STEPS},
         )
-        if begin_with is not None:
-            parts.set(begin_with.covariance)
-            model.mean_module.initialize(constant=begin_with.constant)
-            if variance is None and begin_with.noise is not None:
-                model.likelihood.initialize(noise=begin_with.noise)
-        fit_gpytorch_mll(
-            ExactMarginalLogLikelihood(model.likelihood, model),
-            optimizer_kwargs={
-                "options": {"maxiter": _FIRST_FIT_STEPS if begin_with is None else _REFIT_STEPS}
-            },
-        )
-    with torch.no_grad():
-        return Hyperparameters(
-            parts.covariance,
-            float(model.mean_module.constant),
-            float(model.likelihood.noise) if variance is None else None,
-        )
+    return density.hyperparameters
 
 
-class _Kernel:
-    """The covariance in GPyTorch, with its priors.
+class Density:
+    """The posterior density of hyperparameters, whose logarithms are the parameters.
 
     Parameters
     ----------
-    n_places : int
-        Knobs.
-    with_time : bool
-        Whether time follows them.
+    x, y, variance, with_time
+        As of `fit`.
     """
 
-    def __init__(self, n_places: int, with_time: bool) -> None:
-        places = tuple(range(n_places))
-        self.bumps = ScaleKernel(
-            RBFKernel(
-                ard_num_dims=n_places, active_dims=places, lengthscale_prior=_prior(_LENGTH_PRIOR)
-            ),
-            outputscale_prior=_prior(_SCALE_PRIOR),
-        )
-        self.dome = ScaleKernel(
-            QuadraticKernel(
-                ard_num_dims=n_places,
-                active_dims=places,
-                lengthscale_prior=_prior(_DOME_LENGTH_PRIOR),
-            ),
-            outputscale_prior=_prior(_DOME_SCALE_PRIOR),
-        )
-        self.time: MaternKernel | None = None
-        whole = self.bumps + self.dome
+    def __init__(self, x: Float, y: Float, variance: Float | None, *, with_time: bool) -> None:
+        n_knobs = x.shape[1] - with_time
+        self._y = torch.from_numpy(y)
+        self._given = None if variance is None else torch.from_numpy(variance)
+        knobs = torch.from_numpy(x[:, :n_knobs])
+        self._knobs, self._centred = knobs, knobs - 0.5
+        self._lags: Tensor | None = None
         if with_time:
-            self.time = MaternKernel(
-                nu=0.5, active_dims=(n_places,), lengthscale_prior=_prior(_TIME_PRIOR)
-            )
-            whole = whole * self.time
-        self.whole: Kernel = whole.double()
-        self.set(
-            Covariance(
-                np.full(n_places, math.exp(_LENGTH_PRIOR[0])),
-                math.exp(_SCALE_PRIOR[0]),
-                np.full(n_places, math.exp(_DOME_LENGTH_PRIOR[0])),
-                math.exp(_DOME_SCALE_PRIOR[0]),
-                math.exp(_TIME_PRIOR[0]) if with_time else None,
-            )
-        )
+            times = torch.from_numpy(x[:, n_knobs])
+            self._lags = (times[:, None] - times).abs()
+        sizes = {"lengths": n_knobs, "scale": 1, "dome_lengths": n_knobs, "dome_scale": 1}
+        if with_time:
+            sizes["time_length"] = 1
+        if variance is None:
+            sizes["noise"] = 1
+        self.logarithms = {
+            name: torch.full((size,), PRIORS[name][0], dtype=torch.float64, requires_grad=True)
+            for name, size in sizes.items()
+        }
+        self.constant = torch.zeros(1, dtype=torch.float64, requires_grad=True)
 
     @property
-    def covariance(self) -> Covariance:
-        """The same function in NumPy, which takes a hundredth of the effort."""
+    def parameters(self) -> dict[str, Tensor]:
+        """What may be changed."""
+        return {**self.logarithms, "constant": self.constant}
+
+    def loss_and_slopes(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what is to be small, and its derivatives by the parameters."""
+        loss = self._loss()
+        slopes: tuple[Tensor, ...] = torch.autograd.grad(loss, tuple(self.parameters.values()))
+        return loss.detach(), slopes
+
+    def _loss(self) -> Tensor:
+        """Return the negative logarithm of the density, per point and up to a constant."""
+        values = {name: logarithm.exp() for name, logarithm in self.logarithms.items()}
+        scaled = self._knobs / values["lengths"]
+        squares = scaled.square().sum(1)
+        apart = squares[:, None] + squares - 2 * scaled @ scaled.T
+        along = self._centred / values["dome_lengths"]
+        dome = (along @ along.T + 1).square()
+        covariance = values["scale"] * torch.exp(-0.5 * apart) + values["dome_scale"] * dome
+        if self._lags is not None:
+            covariance = covariance * torch.exp(-self._lags / values["time_length"])
+        noise = values["noise"].expand(len(self._y)) if self._given is None else self._given
+        jitter = _JITTER * covariance.detach().diagonal().max()
+        root = torch.linalg.cholesky(covariance + torch.diag(noise + jitter))
+        white = torch.linalg.solve_triangular(root, (self._y - self.constant)[:, None], upper=False)
+        loss = 0.5 * white.square().sum() + root.diagonal().log().sum()
+        for name, logarithm in self.logarithms.items():
+            mean, sd = PRIORS[name]
+            loss = loss + (logarithm + 0.5 * ((logarithm - mean) / sd).square()).sum()
+        per_point: Tensor = loss / len(self._y)
+        return per_point
+
+    def begin_with(self, found: Hyperparameters) -> None:
+        """Take the numbers of an earlier fit, as far as there are such here.
+
+        Parameters
+        ----------
+        found : Hyperparameters
+            Its result.
+        """
+        one = found.covariance
+        numbers = {
+            "lengths": one.lengths,
+            "scale": one.scale,
+            "dome_lengths": one.dome_lengths,
+            "dome_scale": one.dome_scale,
+            "time_length": one.time_length,
+            "noise": found.noise,
+        }
         with torch.no_grad():
-            return Covariance(
-                self.bumps.base_kernel.lengthscale.numpy().ravel().copy(),
-                float(self.bumps.outputscale),
-                self.dome.base_kernel.lengthscale.numpy().ravel().copy(),
-                float(self.dome.outputscale),
-                None if self.time is None else float(self.time.lengthscale),
-            )
+            for name, logarithm in self.logarithms.items():
+                number = numbers[name]
+                if number is not None:
+                    logarithm.copy_(torch.from_numpy(np.log(np.array(number, np.float64, ndmin=1))))
+            self.constant.fill_(found.constant)
 
-    def set(self, covariance: Covariance) -> None:
-        """Take all numbers from a covariance.
-
-        Parameters
-        ----------
-        covariance : Covariance
-            Of as many knobs, and with time if this is.
-        """
-        self.bumps.base_kernel.lengthscale = torch.from_numpy(covariance.lengths)
-        self.bumps.outputscale = _double(covariance.scale)
-        self.dome.base_kernel.lengthscale = torch.from_numpy(covariance.dome_lengths)
-        self.dome.outputscale = _double(covariance.dome_scale)
-        if self.time is not None and covariance.time_length is not None:
-            self.time.lengthscale = _double(covariance.time_length)
-
-
-def _prior(numbers: tuple[float, float]) -> LogNormalPrior:
-    """Make a lognormal prior from mean and standard deviation of the logarithm."""
-    loc, scale = map(_double, numbers)
-    return LogNormalPrior(loc, scale)
-
-
-def _double(number: float) -> Tensor:
-    return torch.tensor(number, dtype=torch.float64)
-
-
-class QuadraticKernel(Kernel):  # type: ignore[misc]
-    """Quadratic functions of the inputs, about the middle of the box."""
-
-    has_lengthscale = True
-
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
-        """Return the covariances.
-
-        Parameters
-        ----------
-        x1, x2 : Tensor, shape (n, d) and (m, d)
-            Inputs.
-        diag : bool, default False
-            Whether only the diagonal is wanted.
-        **params
-            Not used.
-
-        Returns
-        -------
-        Tensor, shape (n, m) or (n,)
-            Covariances.
-        """
-        first, second = (x1 - 0.5) / self.lengthscale, (x2 - 0.5) / self.lengthscale
-        if diag:
-            along: Tensor = ((first * second).sum(-1) + 1) ** 2
-            return along
-        full: Tensor = (first @ second.transpose(-2, -1) + 1) ** 2
-        return full
-
-
-@contextlib.contextmanager
-def _double_precision() -> Generator[None]:
-    """Make constants in double precision, whatever others have made the default."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextlib.contextmanager
-def _own_chance() -> Generator[None]:
-    """Draw from a stream of its own: a fit that fails begins again at values drawn from priors."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """The numbers at present."""
+        values = {name: np.exp(one.detach().numpy()) for name, one in self.logarithms.items()}
+        number = {name: float(value[0]) for name, value in values.items()}
+        covariance = Covariance(
+            values["lengths"],
+            number["scale"],
+            values["dome_lengths"],
+            number["dome_scale"],
+            number.get("time_length"),
+        )
+        return Hyperparameters(covariance, float(self.constant.detach()), number.get("noise"))

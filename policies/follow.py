@@ -8,9 +8,10 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from autosteer.contracts import PolicyError, Problem, Range
+from autosteer.contracts import PolicyError, Problem
 from autosteer.policies._keeper import check_count
 from autosteer.policies._modelless import refuse_what_is_beyond
+from autosteer.policies._nearby import nearby
 from autosteer.policies._points import finite, not_negative
 from autosteer.policies.bayes import BayesianPolicy
 from autosteer.policies.extremum import ExtremumSeeking
@@ -95,7 +96,7 @@ class FollowPolicy:
     def _search(self) -> BayesianPolicy:
         problem = self._problem.with_seed(1000 * self._problem.seed + self._part)
         if self._lost_at is not None:
-            problem = replace(problem, knobs=_near(problem.knobs, self._lost_at))
+            problem = replace(problem, knobs=nearby(problem.knobs, self._lost_at, _NEAR))
         return BayesianPolicy(problem, horizon_s=self._horizon_s)
 
     def _seek(self, start: Mapping[str, float]) -> ExtremumSeeking:
@@ -272,16 +273,3 @@ class FollowPolicy:
         self._points = {str(name): dict(point) for name, point in state["points"].items()}
         self._usual, self._height = float(state["usual"]), float(state["height"])
         self._since_s, self._newest_s = float(state["since_s"]), float(state["newest_s"])
-
-
-def _near(knobs: Mapping[str, Range], place: Mapping[str, float]) -> dict[str, Range]:
-    """Return the part of each range about a place."""
-    near = {}
-    for name, knob in knobs.items():
-        reach = _NEAR * (knob.high - knob.low)
-        low, high = max(knob.low, place[name] - reach), min(knob.high, place[name] + reach)
-        if knob.step is not None:
-            low = knob.low + round((low - knob.low) / knob.step) * knob.step
-            high = max(high, low + knob.step)
-        near[name] = replace(knob, low=low, high=high)
-    return near

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.stats import lognorm, multivariate_normal
 
 from autosteer.policies._covariance import Covariance, Hyperparameters
-from autosteer.policies._fit import _Kernel, fit
+from autosteer.policies._fit import PRIORS, Density, fit
 
 
 def some_covariance(rng: np.random.Generator, *, with_time: bool) -> Covariance:
@@ -19,15 +20,47 @@ def some_covariance(rng: np.random.Generator, *, with_time: bool) -> Covariance:
 
 
 @pytest.mark.parametrize("with_time", [False, True])
-def test_the_covariance_is_that_of_the_kernel(with_time: bool) -> None:
+@pytest.mark.parametrize("noise", [None, 0.1])
+def test_the_loss_is_the_negative_posterior_density(with_time: bool, noise: float | None) -> None:
     rng = np.random.default_rng(1)
-    kernel, covariance = _Kernel(3, with_time), some_covariance(rng, with_time=with_time)
-    kernel.set(covariance)
-    a, b = rng.random((7, 3 + with_time)), rng.random((5, 3 + with_time))
-    wanted = kernel.whole(torch.from_numpy(a), torch.from_numpy(b)).to_dense().detach().numpy()
-    np.testing.assert_allclose(covariance(a, b), wanted, rtol=1e-10)
-    np.testing.assert_allclose(covariance.at(a), np.diag(covariance(a, a)), rtol=1e-12)
-    np.testing.assert_allclose(kernel.covariance(a, b), wanted, rtol=1e-10)
+    x, y = rng.random((7, 3 + with_time)), rng.standard_normal(7)
+    variance = None if noise is not None else np.full(7, 0.3)
+    density = Density(x, y, variance, with_time=with_time)
+    losses, wanted = [], []
+    for _ in range(2):
+        found = Hyperparameters(
+            some_covariance(rng, with_time=with_time), float(rng.standard_normal()), noise
+        )
+        density.begin_with(found)
+        taken = density.hyperparameters.covariance
+        np.testing.assert_allclose(taken(x, x), found.covariance(x, x), rtol=1e-12)
+        losses.append(float(density.loss_and_slopes()[0]))
+        covariance = found.covariance(x, x) + np.diag(np.full(7, noise or 0.3))
+        log_density = multivariate_normal(np.full(7, found.constant), covariance).logpdf(y)
+        for name, values in found.as_json().items():
+            if name != "constant" and values is not None:
+                mean, sd = PRIORS[name]
+                log_density += lognorm(sd, scale=np.exp(mean)).logpdf(values).sum()
+        wanted.append(-log_density / 7)
+    # Densities are known up to a factor.
+    assert losses[1] - losses[0] == pytest.approx(wanted[1] - wanted[0], rel=1e-6)
+
+
+def test_a_later_fit_goes_on_where_the_first_has_ended() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.random((30, 2))
+    y = np.sin(5 * x[:, 0]) + 0.1 * rng.standard_normal(30)
+    variance = np.full(30, 0.01)
+    first = fit(x, y, variance, with_time=False, begin_with=None)
+    again = fit(x, y, variance, with_time=False, begin_with=first)
+    np.testing.assert_allclose(again.covariance.lengths, first.covariance.lengths, rtol=0.02)
+
+
+def test_places_that_are_repeated_without_noise_can_be_fitted() -> None:
+    x = np.repeat(np.random.default_rng(5).random((4, 2)), 5, axis=0)
+    y = np.repeat([0.0, 1.0, -1.0, 0.5], 5)
+    found = fit(x, y, np.zeros(20), with_time=False, begin_with=None)
+    assert np.all(np.isfinite(found.covariance.lengths))
 
 
 def test_a_fit_finds_lengths_noise_and_correlation_time() -> None:
@@ -49,3 +82,16 @@ def test_hyperparameters_go_through_json_unchanged() -> None:
         state = Hyperparameters(covariance, 1 / 3, noise).as_json()
         again = Hyperparameters.from_json(json.loads(json.dumps(state)))
         assert again.as_json() == state
+
+
+def test_a_fit_does_not_depend_on_what_was_drawn_before() -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.random((12, 2)), rng.standard_normal(12)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(fit(x, y, None, with_time=False, begin_with=None).as_json())
+        drawn = float(torch.rand(1))
+        torch.manual_seed(seed)
+        assert drawn == float(torch.rand(1))
+    assert found[0] == found[1]

@@ -283,27 +283,6 @@ def test_the_edge_of_what_is_safe_is_what_widens_it() -> None:
     assert np.all(fence.widening(np.array([[0.2]]), beyond, np.array([-1.0]), None) == 0)
 
 
-def test_a_fit_that_begins_again_draws_the_same_whatever_was_drawn_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    draws: list[float] = []
-
-    def fit(*_: object, **__: object) -> None:
-        draws.append(float(torch.rand(1)))
-
-    monkeypatch.setattr("autosteer.policies._fit.fit_gpytorch_mll", fit)
-    data = Data(np.array([[0.2], [0.7]]), np.array([0.0, 1.0]), None)
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        Surrogate(data)
-    assert draws[0] == draws[1]
-    torch.manual_seed(2)
-    expected = float(torch.rand(1))
-    torch.manual_seed(2)
-    Surrogate(data)
-    assert float(torch.rand(1)) == expected
-
-
 @pytest.mark.parametrize("shots", [[119], [119, 20, 19, 13], [30, 10, 5], [300, 200]])
 def test_zeros_at_one_place_do_not_make_all_places_safe(shots: list[int]) -> None:
     limit = OutcomeLimit("saturated", below=0.1, fraction=True)
