@@ -20,7 +20,7 @@ from autosteer.policies.peers import AxPolicy, BlopPolicy, OptunaPolicy, XoptPol
 
 PIPELINED, WAITING = 8, 0
 _HABITS = ("benchmarks/_habits.py",)
-_HOLDING = "benchmarks/_holding.py"
+_HOLDING = ("benchmarks/_holding.py", "policies/_nearby.py")
 STAYS_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -131,7 +131,7 @@ def _with_habit(peer: Contender, habit: Callable[..., Any], **options: Any) -> C
         peer,
         make=partial(habit, make=peer.make, **options),
         tunings=_WAITING_ONLY if peer.tunings == _WAITING_ONLY else _PIPELINED_ONLY,
-        files=(*peer.files, *_HABITS, *((_HOLDING,) if habit is Holding else ())),
+        files=(*peer.files, *_HABITS, *(_HOLDING if habit is Holding else ())),
     )
 
 

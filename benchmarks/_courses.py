@@ -27,7 +27,7 @@ ASK_S = 0.15
 
 
 class _DecidedError(Exception):
-    """Ends a run that can only go on as it is."""
+    """Ends a run that can only go on as it is, or that nobody would wait for."""
 
 
 @dataclass(slots=True)
@@ -94,6 +94,7 @@ def run_course(
     *,
     level: float = 0.95,
     hold_s: float = math.inf,
+    most_cpu_s: float = math.inf,
 ) -> dict[str, Any]:
     """Run a policy once, until the recommended place has been good for long enough or time is up.
 
@@ -111,6 +112,8 @@ def run_course(
         Share of the optimum that is to be reached.
     hold_s : float, default inf
         The run ends when it has been held for so long [s].
+    most_cpu_s : float, default inf
+        The run fails when the policy has taken more processor time than this [s].
 
     Returns
     -------
@@ -136,15 +139,15 @@ def run_course(
         )
         if course.held:
             raise _DecidedError
+        if run.controller.policy_cpu_s > most_cpu_s:
+            raise _DecidedError(f"too slow: more than {most_cpu_s:g} s of processor time")
 
     failure = ""
     try:
         # Peers that are not wrapped warn of this and that.
         with warnings.catch_warnings(action="ignore"):
             run.run(step)
-    except _DecidedError:
-        pass
-    except PolicyError as error:
+    except (_DecidedError, PolicyError) as error:
         failure = str(error)
     tested = [
         beamline.standing(run.now_ns, outcome.readback)

@@ -4,8 +4,9 @@ Every policy goes through the real controller, on the virtual clock, against the
 beamline; each ask is taken to last 0.15 s of beam time, however long it really takes. Policies
 whose stays are fixed have them tuned on seeds of their own, over five lengths, with and without
 waiting for results where they know points in flight; the worse half is left out after two seeds
-(in the last part after one). Peers are told the standard error of each reading where they take it,
-but not the diagnostics, which they have no word for.
+(in the last part after one). A run in which a policy takes more than twice the length of the run in
+processor time has failed: no beam waits for that. Peers are told the standard error of each reading
+where they take it, but not the diagnostics, which they have no word for.
 
 Parts: ``reach``, beam time until the recommended place is as good as 95 % of the optimum and stays
 so for 20 s, on jet_4 (a run that does not get there counts with its whole length); there peers
@@ -47,6 +48,7 @@ from autosteer.cli._policies import make_policy
 from autosteer.contracts import Experiment
 
 LEVEL, HOLD_S = 0.95, 20.0
+MOST_CPU_PER_BEAM = 2.0
 FIRST_TUNING_SEED = 1000
 # What a peer's cell depends on, besides the scenario and the peer.
 PEERS_CODE = (
@@ -155,7 +157,15 @@ def run_cell(part: str, name: str, tuning: Tuning, seed: int) -> dict[str, Any]:
         overrides += [f"dwell.shots={round(tuning.stay_s * 120)}", "dwell.max_s=10"]
     if tuning.in_flight is not None:
         overrides.append(f"dwell.in_flight={tuning.in_flight}")
-    return run_course(wanted.scenario, make, overrides, seed, level=LEVEL, hold_s=wanted.hold_s)
+    return run_course(
+        wanted.scenario,
+        make,
+        overrides,
+        seed,
+        level=LEVEL,
+        hold_s=wanted.hold_s,
+        most_cpu_s=MOST_CPU_PER_BEAM * wanted.length_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)
