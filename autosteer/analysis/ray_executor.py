@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -12,6 +13,21 @@ from autosteer.analysis.executors import Work
 from autosteer.contracts import AnalysisError, WorkerDiedError
 
 _MOST_ATTEMPTS = 3
+_PATIENCE_S = 5.0
+
+
+def _check_that_something_answers(address: str | None) -> None:
+    """Refuse an address at once where nothing listens: Ray itself tries for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
+    except OSError as error:
+        raise AnalysisError(
+            f"no Ray cluster answers at {address} ({error}): start one with 'ray start --head', or "
+            "leave the address out to have one on this machine"
+        ) from error
 
 
 class RayExecutor:
@@ -32,7 +48,7 @@ class RayExecutor:
     Raises
     ------
     AnalysisError
-        If Ray is not installed, or there is to be no actor.
+        If Ray is not installed, nothing answers at the address, or there is to be no actor.
     """
 
     def __init__(
@@ -55,6 +71,7 @@ class RayExecutor:
         self._max_workers = max_workers
         self._own = not ray.is_initialized()
         if self._own:
+            _check_that_something_answers(address)
             ray.init(
                 address=address,
                 num_cpus=None if address else max_workers,

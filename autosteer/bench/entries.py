@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Self
 
+from autosteer.contracts import NameResolutionError
+
 OWN: Mapping[str, str] = {
     "bandit": "autosteer.policies:BanditPolicy",
     "bayes": "autosteer.policies:BayesianPolicy",
@@ -70,6 +72,11 @@ class PolicyEntry:
         PolicyEntry
             The entry.
 
+        Raises
+        ------
+        NameResolutionError
+            If the name is none that is known, and no class.
+
         Examples
         --------
         >>> entry = PolicyEntry.parse("bayes,dwell.motion=tag")
@@ -77,6 +84,11 @@ class PolicyEntry:
         ('autosteer.policies:BayesianPolicy', ('dwell.motion=tag',))
         """
         name, *overrides = (part.strip() for part in _SEPARATOR.split(text))
+        known = known_policies()
+        if ":" not in name and name not in known:
+            raise NameResolutionError(
+                f"'{name}' is neither package.module:Class nor a policy ({', '.join(sorted(known))})"
+            )
         return cls(text, OWN.get(name, name), tuple(overrides))
 
     def overrides_for(self, policy: Mapping[str, Any] | None) -> list[str]:

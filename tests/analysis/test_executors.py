@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -96,3 +97,11 @@ def test_no_worker_is_an_error() -> None:
         ProcessExecutor(make_square, 0)
     with pytest.raises(AnalysisError, match="at least one"):
         RayExecutor(make_square, 0)
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(AnalysisError, match=rf"no Ray cluster answers at {address}"):
+            RayExecutor(make_square, 1, address=address)

@@ -87,7 +87,7 @@ def test_policies_that_decline_and_fail_stop_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--policy", "nowhere"], "'nowhere' is neither package.module:Name nor an entry point"),
+        (["--policy", "nowhere"], "neither package.module:Class nor a policy (bandit, bayes"),
         (["--scenario", "nowhere"], "'nowhere' is neither an experiment file nor a scenario"),
         (["--set", "dwell.shot=3"], "dwell.shot"),
     ],
