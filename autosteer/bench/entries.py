@@ -86,8 +86,9 @@ class PolicyEntry:
         name, *overrides = (part.strip() for part in _SEPARATOR.split(text))
         known = known_policies()
         if ":" not in name and name not in known:
+            names = ", ".join(sorted(known))
             raise NameResolutionError(
-                f"'{name}' is neither package.module:Class nor a policy ({', '.join(sorted(known))})"
+                f"'{name}' is neither package.module:Class nor a policy ({names})"
             )
         return cls(text, OWN.get(name, name), tuple(overrides))
 

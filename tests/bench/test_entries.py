@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
 import pytest
 
 from autosteer.bench import PolicyEntry
 from autosteer.bench.entries import OWN, known_policies
 from autosteer.cli._names import resolve
+from autosteer.contracts import NameResolutionError
 
 BAYES = OWN["bayes"]
 
@@ -16,7 +19,6 @@ BAYES = OWN["bayes"]
     [
         ("bayes", BAYES, ()),
         ("my.package:Policy", "my.package:Policy", ()),
-        ("elsewhere", "elsewhere", ()),
         ("bayes, dwell.motion=tag", BAYES, ("dwell.motion=tag",)),
         (
             "bayes,policy.options={a: 1, b: [2, 3]},dwell.shots=9",
@@ -29,6 +31,16 @@ def test_overrides_stand_behind_commas(
     text: str, class_name: str, overrides: tuple[str, ...]
 ) -> None:
     assert PolicyEntry.parse(text) == PolicyEntry(text, class_name, overrides)
+
+
+def test_entry_points_keep_their_name_and_others_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = EntryPoint("elsewhere", "my.package:Policy", "autosteer.policies")
+    monkeypatch.setattr("autosteer.bench.entries.entry_points", lambda **_: (point,))
+    assert PolicyEntry.parse("elsewhere").class_name == "elsewhere"
+    with pytest.raises(NameResolutionError, match="'nowhere' is neither .* bayes, elsewhere"):
+        PolicyEntry.parse("nowhere")
 
 
 def test_options_of_the_file_are_those_of_its_own_policy_only() -> None:
