@@ -39,7 +39,7 @@ def test_entry_points_keep_their_name_and_others_are_refused(
     point = EntryPoint("elsewhere", "my.package:Policy", "autosteer.policies")
     monkeypatch.setattr("autosteer.bench.entries.entry_points", lambda **_: (point,))
     assert PolicyEntry.parse("elsewhere").class_name == "elsewhere"
-    with pytest.raises(NameResolutionError, match="'nowhere' is neither .* bayes, elsewhere"):
+    with pytest.raises(NameResolutionError, match=r"'nowhere' is neither .* bayes, elsewhere"):
         PolicyEntry.parse("nowhere")
 
 
