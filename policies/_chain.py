@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autosteer.policies._surrogate import Surrogate
+from autosteer.policies._surrogate import Joint, Surrogate
 
 Float = NDArray[np.float64]
 
@@ -38,8 +39,8 @@ class Model(Protocol):
         """Return posterior variances."""
         ...
 
-    def covariance(self, a: Float, b: Float) -> Float:
-        """Return posterior covariances."""
+    def towards(self, others: Float) -> Callable[[Float], Joint]:
+        """Return what tells of places, and how they go with others."""
         ...
 
     def awaiting(self, x: Float, variance: Float) -> Model:
@@ -117,20 +118,30 @@ class Chained:
         """
         return self._factor**2 * self._below.variance(x) + self._own.variance(x)
 
-    def covariance(self, a: Float, b: Float) -> Float:
-        """Return the posterior covariance between places.
+    def towards(self, others: Float) -> Callable[[Float], Joint]:
+        """Return what tells of places, and how they go with others; see `Surrogate.towards`.
 
         Parameters
         ----------
-        a, b : ndarray of float64, shape (m, n_knobs) and (k, n_knobs)
-            Places.
+        others : ndarray of float64, shape (k, n_knobs)
+            The others.
 
         Returns
         -------
-        ndarray of float64, shape (m, k)
-            Covariances.
+        callable
+            Takes places, and gives a `Joint`.
         """
-        return self._factor**2 * self._below.covariance(a, b) + self._own.covariance(a, b)
+        below, own, factor = self._below.towards(others), self._own.towards(others), self._factor
+
+        def joint(x: Float) -> Joint:
+            under, besides = below(x), own(x)
+            return Joint(
+                factor * under.mean + besides.mean,
+                factor**2 * under.variance + besides.variance,
+                factor**2 * under.covariance + besides.covariance,
+            )
+
+        return joint
 
     def awaiting(self, x: Float, variance: Float) -> Chained:
         """Return the model as it will be when pending places are measured.
@@ -220,20 +231,21 @@ class Situated:
         """
         return self._model.variance(self._here(x))
 
-    def covariance(self, a: Float, b: Float) -> Float:
-        """Return posterior covariances now.
+    def towards(self, others: Float) -> Callable[[Float], Joint]:
+        """Return what tells of places now, and how they go with others; see `Surrogate.towards`.
 
         Parameters
         ----------
-        a, b : ndarray of float64, shape (m, n_knobs) and (k, n_knobs)
-            Places.
+        others : ndarray of float64, shape (k, n_knobs)
+            The others.
 
         Returns
         -------
-        ndarray of float64, shape (m, k)
-            Covariances.
+        callable
+            Takes places, and gives a `Joint`.
         """
-        return self._model.covariance(self._here(a), self._here(b))
+        joint = self._model.towards(self._here(others))
+        return lambda x: joint(self._here(x))
 
     def awaiting(self, x: Float, variance: Float) -> Situated:
         """Return the model as it will be when pending places are measured.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from autosteer.contracts import Aim
 from autosteer.policies._candidates import climb, points_around
 from autosteer.policies._chain import Model
+from autosteer.policies._fence import Widening
 from autosteer.policies._frontier import Frontier
 from autosteer.policies._improvement import FEWEST_SHOTS, Choice, Situation
 from autosteer.policies._learner import Learned
@@ -89,7 +90,7 @@ class Extending:
         self._least = max([FEWEST_SHOTS, *(belief.aim.min_shots for belief in beliefs)])
         lengths = np.min([belief.learned.surrogate.lengths for belief in beliefs], axis=0)
         self._lengths: Float = np.minimum(lengths, 0.5)
-        self._beyond: tuple[Float, Float] | None = None
+        self._widening: Widening | None = None
 
     def best(self, spread: Float, front: Float, rng: np.random.Generator) -> Choice:
         """Return where to go.
@@ -111,7 +112,7 @@ class Extending:
         around = points_around(rng, front, self._lengths, len(spread))
         everywhere = np.concatenate([spread, around, front])
         start = self._situation.allowed(everywhere)
-        self._beyond = self._situation.beyond_limits(everywhere, self._added)
+        self._widening = self._situation.widening(everywhere, self._added)
         rates = self._rate(start)
         x = climb(
             self._rate,
@@ -142,9 +143,9 @@ class Extending:
         shots = None if rate_hz is None else self._stay_s(x, rate_hz) * rate_hz
         means, sds = [], []
         for belief in self._beliefs:
-            variance = belief.model.variance(x)
-            shift = variance / np.sqrt(variance + belief.learned.noise(x, shots))
-            mean, sd = belief.goodness(belief.model.mean(x), shift)
+            expected, variance = belief.model.mean(x), belief.model.variance(x)
+            shift = variance / np.sqrt(variance + belief.learned.noise(expected, shots))
+            mean, sd = belief.goodness(expected, shift)
             means.append(mean)
             sds.append(sd)
         return np.stack(means, axis=1) / self._extent, np.stack(sds, axis=1) / self._extent
@@ -152,8 +153,8 @@ class Extending:
     def _worth(self, x: Float) -> Float:
         """Return the volume that measurements are expected to add, shape (n,)."""
         gain = self._frontier.expected_gain(*self._moved(x))
-        if self._beyond is not None:
-            gain = gain + self._situation.fence.widening(x, *self._beyond, None)
+        if self._widening is not None:
+            gain = gain + self._widening(x, None)
         return gain
 
     def _rate(self, x: Float) -> Float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from autosteer.policies._links import LinkName
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+Widening = Callable[[Float, Float | None], Float]
 
 # Of many places at the edge those are chosen that look safe, and they look safer than they are:
 # standard deviations count so many times.
@@ -131,45 +132,58 @@ class Fence:
             low, high = _bounds(limit, learned)
             yield limit, ndtr((high - mean) / sd) - ndtr((low - mean) / sd)
 
-    def widening(self, x: Float, choices: Float, gain: Float, shots: Float | None) -> Float:
-        """Return by how much a measurement is expected to raise the best that is safe.
+    def widening(self, choices: Float, gain: Float) -> Widening:
+        """Return what tells how far measurements are expected to raise the best that is safe.
 
         Parameters
         ----------
-        x : ndarray of float64, shape (c, n_knobs)
-            Candidates for the measurement.
         choices : ndarray of float64, shape (m, n_knobs)
-            Places that could become safe by it.
+            Places that could become safe by them.
         gain : ndarray of float64, shape (m,)
             By how much each is better than the best that is safe now; negative where it is worse.
-        shots : ndarray of float64, shape (), optional
-            Shots of the measurement; None: as usual.
 
         Returns
         -------
-        ndarray of float64, shape (c,)
-            The expected rise, by quadrature over the outcome.
+        callable
+            Takes candidates for the measurement, an ndarray of float64 of shape (c, n_knobs), and
+            its shots, None for as many as usual; gives the expected rise by each, shape (c,), by
+            quadrature over the outcome.
         """
+        choices, gain = choices[gain > 0], gain[gain > 0]
+        edges = [_Edge(limit, learned, choices) for limit, learned in self._learned]
         nodes, weights = hermite_nodes()
-        promising = gain > 0
-        if not promising.any():
-            return np.zeros(len(x))
-        choices, gain = choices[promising], gain[promising]
-        chances = np.ones((len(nodes), len(x), len(choices)), np.bool_)
-        for limit, learned in self._learned:
-            model = learned.surrogate
-            noise = learned.noise(x, shots)
-            shift = model.covariance(x, choices) / np.sqrt(model.variance(x) + noise)[:, None]
-            sd = _DOUBT * np.sqrt(np.maximum(model.variance(choices) - shift**2, 1e-12))
-            low, high = _bounds(limit, learned)
-            reach = float(ndtri(limit.probability)) * sd
-            mean = model.mean(choices)
-            for number, node in enumerate(nodes):
-                moved = mean + node * shift
-                chances[number] &= (moved + reach <= high) & (moved - reach >= low)
-        best = np.where(chances, gain, 0.0).max(axis=2)
-        rise: Float = weights @ best
+
+        def rise(x: Float, shots: Float | None) -> Float:
+            safe = np.ones((len(nodes), len(x), len(choices)), np.bool_)
+            for edge in edges:
+                safe &= edge.safe_after(x, shots, nodes)
+            best = np.where(safe, gain, 0.0).max(axis=2, initial=0.0)
+            expected: Float = weights @ best
+            return expected
+
         return rise
+
+
+class _Edge:
+    """A limit at places that could become safe."""
+
+    def __init__(self, limit: OutcomeLimit, learned: Learned, choices: Float) -> None:
+        model = learned.surrogate
+        self._learned = learned
+        self._joint = model.towards(choices)
+        self._mean, self._variance = model.mean(choices), model.variance(choices)
+        self._low, self._high = _bounds(limit, learned)
+        self._reach = float(ndtri(limit.probability))
+
+    def safe_after(self, x: Float, shots: Float | None, nodes: Float) -> Bool:
+        """Tell which are safe after measurements, shape (n_nodes, n_candidates, n_places)."""
+        joint = self._joint(x)
+        noise = self._learned.noise(joint.mean, shots)
+        shift = joint.covariance / np.sqrt(joint.variance + noise)[:, None]
+        reach = self._reach * _DOUBT * np.sqrt(np.maximum(self._variance - shift**2, 1e-12))
+        moved = self._mean + nodes[:, None, None] * shift
+        safe: Bool = (moved + reach <= self._high) & (moved - reach >= self._low)
+        return safe
 
 
 def _bounds(limit: OutcomeLimit, learned: Learned) -> tuple[float, float]:

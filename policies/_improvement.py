@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autosteer.contracts import Aim, Problem
 from autosteer.policies._candidates import climb, points_around
 from autosteer.policies._chain import Model
-from autosteer.policies._fence import Fence
+from autosteer.policies._fence import Fence, Widening
 from autosteer.policies._grounds import Grounds
 from autosteer.policies._knowledge import knowledge_gradient
 from autosteer.policies._learner import Learned
@@ -109,9 +109,7 @@ class Situation:
             allowed = allowed[safe] if safe.any() else allowed[[int(np.argmax(chance))]]
         return allowed
 
-    def beyond_limits(
-        self, unit: Float, gain_at: Callable[[Float], Float]
-    ) -> tuple[Float, Float] | None:
+    def widening(self, unit: Float, gain_at: Callable[[Float], Float]) -> Widening | None:
         """Find places that are not safe, would be good, and may turn out to be safe.
 
         Parameters
@@ -123,10 +121,10 @@ class Situation:
 
         Returns
         -------
-        places : ndarray of float64, shape (k, n_knobs)
-            The most promising of them; not the best, which are far beyond the limits.
-        gain : ndarray of float64, shape (k,)
-            Their gains. None instead of both where there are no limits.
+        callable or None
+            What measurements are expected to bring by making the most promising of them safe (not
+            the best, which are far beyond the limits); see `Fence.widening`. None where there are
+            no limits.
         """
         if not self.fence:
             return None
@@ -135,7 +133,7 @@ class Situation:
         places, kept = places[unsafe], kept[unsafe]
         gain = gain_at(places)
         order = np.argsort(-gain * kept, kind="stable")[:_MOST_BEYOND]
-        return places[order], gain[order]
+        return self.fence.widening(places[order], gain[order])
 
     def travel_s(self, unit: Float) -> Float:
         """Return how long it takes to go to points and to settle there.
@@ -205,7 +203,8 @@ class Improvement:
         )
         self._choices = np.concatenate([self._safe_of(known[:128]), ranked, self._top[None]])
         self._mean = model.mean(self._choices)
-        self._beyond = situation.beyond_limits(everywhere, self._better_by)
+        self._joint = model.towards(self._choices)
+        self._widening = situation.widening(everywhere, self._better_by)
 
     def best_choice(self) -> Choice:
         """Return where to go.
@@ -266,16 +265,11 @@ class Improvement:
 
     def _worth(self, x: Float, shots: Float | None) -> Float:
         """Return what measurements are worth, on the model's scale, shape (n,)."""
-        model = self._model
-        gain = knowledge_gradient(
-            self._mean,
-            model.covariance(x, self._choices),
-            model.mean(x),
-            model.variance(x),
-            self._learned.noise(x, shots),
-        )
-        if self._beyond is not None:
-            gain = gain + self._situation.fence.widening(x, *self._beyond, shots)
+        joint = self._joint(x)
+        noise = self._learned.noise(joint.mean, shots)
+        gain = knowledge_gradient(self._mean, joint.covariance, joint.mean, joint.variance, noise)
+        if self._widening is not None:
+            gain = gain + self._widening(x, shots)
         return gain
 
     def _gain(self, x: Float, shots: int | None) -> float:

@@ -42,13 +42,13 @@ class Learned:
     surrogate: Model
     link: Link
 
-    def noise(self, x: Float, shots: Float | None) -> Float:
+    def noise(self, mean: Float, shots: Float | None) -> Float:
         """Return the variance, on the model's scale, that measurements will have.
 
         Parameters
         ----------
-        x : ndarray of float64, shape (m, n_inputs)
-            Places.
+        mean : ndarray of float64, shape (m,)
+            What is expected at the places, on that scale.
         shots : ndarray of float64, shape (m,) or (), optional
             Shots of each; None: as usual.
 
@@ -57,7 +57,7 @@ class Learned:
         ndarray of float64, shape (m,)
             Variances.
         """
-        given = self.link.noise(self.surrogate.mean(x), shots)
+        given = self.link.noise(mean, shots)
         return np.where(np.isfinite(given), given, float(np.median(self.surrogate.noise_variance)))
 
     def natural(self, x: Float) -> tuple[Float, Float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +40,23 @@ class Data:
     x: Float
     y: Float
     variance: Float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joint:
+    """What is known of places, and of how they go with others.
+
+    Parameters
+    ----------
+    mean, variance : ndarray of float64, shape (m,)
+        Posterior means and variances.
+    covariance : ndarray of float64, shape (m, k)
+        Posterior covariances with the others.
+    """
+
+    mean: Float
+    variance: Float
+    covariance: Float
 
 
 class Surrogate:
@@ -118,33 +135,49 @@ class Surrogate:
         ndarray of float64, shape (m,)
             Means.
         """
+        return self._mean(self._prior(x, self.x))
+
+    def _mean(self, prior: Float) -> Float:
+        """Return the posterior mean from the prior covariances with the data, shape (m, n)."""
         mean: Float = self._offset + self._unit * (
-            self.hyperparameters.constant + self._prior(x, self.x) @ self._weights
+            self.hyperparameters.constant + prior @ self._weights
         )
         return mean
 
-    def _whitened(self, x: Float) -> Float:
-        """Return the part of the prior at places that the data explain, shape (n, m)."""
-        value: Float = solve_triangular(self._root, self._prior(self.x, x), lower=True)
+    def _variance(self, x: Float, white: Float) -> Float:
+        """Return the posterior variance; `white` is what the data explain, shape (n, m)."""
+        explained = np.sum(white**2, axis=0)
+        variance: Float = self._unit**2 * np.maximum(self._prior.at(x) - explained, 1e-12)
+        return variance
+
+    def _whitened(self, prior: Float) -> Float:
+        """Return the part of the prior, shape (n, m), that the data explain."""
+        value: Float = solve_triangular(self._root, prior, lower=True)
         return value
 
-    def covariance(self, a: Float, b: Float) -> Float:
-        """Return the posterior covariance between places.
+    def towards(self, others: Float) -> Callable[[Float], Joint]:
+        """Return what tells of places, and how they go with others.
 
         Parameters
         ----------
-        a : ndarray of float64, shape (m, n_inputs)
-            Places.
-        b : ndarray of float64, shape (k, n_inputs)
-            Other places.
+        others : ndarray of float64, shape (k, n_inputs)
+            The others.
 
         Returns
         -------
-        ndarray of float64, shape (m, k)
-            Covariances.
+        callable
+            Takes places, an ndarray of float64 of shape (m, n_inputs), and gives a `Joint`. What
+            depends on the others alone is worked out once.
         """
-        value: Float = self._unit**2 * (self._prior(a, b) - self._whitened(a).T @ self._whitened(b))
-        return value
+        white_others = self._whitened(self._prior(self.x, others))
+
+        def joint(x: Float) -> Joint:
+            prior = self._prior(self.x, x)
+            white = self._whitened(prior)
+            left = self._prior(x, others) - white.T @ white_others
+            return Joint(self._mean(prior.T), self._variance(x, white), self._unit**2 * left)
+
+        return joint
 
     def variance(self, x: Float) -> Float:
         """Return the posterior variance at places.
@@ -159,9 +192,7 @@ class Surrogate:
         ndarray of float64, shape (m,)
             Variances, not negative.
         """
-        explained = np.sum(self._whitened(x) ** 2, axis=0)
-        variance: Float = self._unit**2 * np.maximum(self._prior.at(x) - explained, 1e-12)
-        return variance
+        return self._variance(x, self._whitened(self._prior(self.x, x)))
 
     def awaiting(self, x: Float, variance: Float) -> Surrogate:
         """Return the model as it will be when pending places are measured.

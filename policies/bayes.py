@@ -173,8 +173,9 @@ class BayesianPolicy(Modelled[_Known]):
         pending = [one.shots for one in self._ledger.pending.values()]
         shots = np.array([*pending, *[None] * len(self._ledger.failed)], np.float64)
         known = np.isfinite(shots)
-        usual = learned.noise(x, None)
-        return np.where(known, learned.noise(x, np.where(known, shots, 1.0)), usual)
+        mean = learned.surrogate.mean(x)
+        usual = learned.noise(mean, None)
+        return np.where(known, learned.noise(mean, np.where(known, shots, 1.0)), usual)
 
     def _look_for_signal(self, rng: np.random.Generator) -> Choice:
         """Go where a peak would most probably be seen, if there is one."""

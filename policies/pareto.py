@@ -191,7 +191,7 @@ class ParetoPolicy(Modelled[_Known]):
         avoided = self._avoided
         model = learned.surrogate
         if len(avoided):
-            model = model.awaiting(avoided, learned.noise(avoided, None))
+            model = model.awaiting(avoided, learned.noise(learned.surrogate.mean(avoided), None))
         return Belief(aim, learned, model)
 
     def _values(self, x: Float) -> tuple[Float, Float]:

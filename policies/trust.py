@@ -238,7 +238,8 @@ class TrustRegionPolicy(BayesianPolicy):
 def _chances_of_better(model: Model, x: Float, center: Float) -> Float:
     """Return how probable it is that the model's function is higher at places than at another."""
     there = center[None]
-    difference = model.mean(x) - model.mean(there)
-    variance = model.variance(x) + model.variance(there) - 2 * model.covariance(x, there)[:, 0]
+    joint = model.towards(there)(x)
+    difference = joint.mean - model.mean(there)
+    variance = joint.variance + model.variance(there) - 2 * joint.covariance[:, 0]
     chance: Float = ndtr(difference / np.sqrt(np.maximum(variance, 1e-300)))
     return chance

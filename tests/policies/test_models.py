@@ -43,9 +43,20 @@ def test_the_model_predicts_with_honest_errors(model: Surrogate) -> None:
 
 def test_covariance_and_variance_agree(model: Surrogate) -> None:
     places = np.random.default_rng(2).random((20, 2))
-    covariance = model.covariance(places, places)
+    covariance = model.towards(places)(places).covariance
     assert np.diag(covariance).tolist() == pytest.approx(model.variance(places).tolist(), rel=1e-3)
     assert np.linalg.eigvalsh(covariance + 1e-9 * np.eye(20)).min() > 0
+
+
+def test_what_is_known_jointly_is_what_is_known_of_each(model: Surrogate) -> None:
+    rng = np.random.default_rng(7)
+    places, others = rng.random((20, 2)), rng.random((3, 2))
+    own = Surrogate(Data(model.x, bumps(model.x) ** 2, np.full(40, 0.1**2)))
+    for one in (model, Chained(model, 0.7, own)):
+        joint = one.towards(others)(places)
+        np.testing.assert_allclose(joint.mean, one.mean(places), rtol=1e-9)
+        np.testing.assert_allclose(joint.variance, one.variance(places), rtol=1e-9)
+        assert joint.covariance.shape == (20, 3)
 
 
 def test_pending_places_shrink_variances_and_leave_means(model: Surrogate) -> None:
@@ -86,7 +97,7 @@ def test_the_knowledge_gradient_is_the_mean_rise_of_the_maximum(model: Surrogate
     noise = np.full(5, 0.02)
     gain = knowledge_gradient(
         model.mean(choices),
-        model.covariance(candidates, choices),
+        model.towards(choices)(candidates).covariance,
         model.mean(candidates),
         model.variance(candidates),
         noise,
@@ -95,7 +106,7 @@ def test_the_knowledge_gradient_is_the_mean_rise_of_the_maximum(model: Surrogate
     for index in range(5):
         here = candidates[index : index + 1]
         places = np.concatenate([choices, here])
-        shift = model.covariance(here, places)[0] / np.sqrt(model.variance(here) + 0.02)
+        shift = model.towards(places)(here).covariance[0] / np.sqrt(model.variance(here) + 0.02)
         mean = model.mean(places)
         expected = np.mean((mean[:, None] + shift[:, None] * z).max(axis=0)) - mean.max()
         assert gain[index] == pytest.approx(expected, abs=0.003)
@@ -108,7 +119,7 @@ def test_more_noise_teaches_less(model: Surrogate) -> None:
     def gain(noise: float) -> Float:
         return knowledge_gradient(
             model.mean(choices),
-            model.covariance(candidates, choices),
+            model.towards(choices)(candidates).covariance,
             model.mean(candidates),
             model.variance(candidates),
             np.full(20, noise),
@@ -278,9 +289,9 @@ def test_one_measurement_makes_its_neighbourhood_safe_only() -> None:
 def test_the_edge_of_what_is_safe_is_what_widens_it() -> None:
     fence = dosed(OutcomeLimit("dose", below=1.0), np.linspace(0, 0.25, 4))
     beyond = np.array([[0.46]])
-    worth = fence.widening(np.array([[0.0], [0.28]]), beyond, np.array([1.0]), None)
+    worth = fence.widening(beyond, np.array([1.0]))(np.array([[0.0], [0.28]]), None)
     assert worth[1] >= worth[0]
-    assert np.all(fence.widening(np.array([[0.2]]), beyond, np.array([-1.0]), None) == 0)
+    assert np.all(fence.widening(beyond, np.array([-1.0]))(np.array([[0.2]]), None) == 0)
 
 
 @pytest.mark.parametrize("shots", [[119], [119, 20, 19, 13], [30, 10, 5], [300, 200]])
