@@ -66,6 +66,10 @@ class Intake(Protocol):
         """Give the shots that are ready."""
         ...
 
+    def rest(self) -> list[Block]:
+        """Give all shots that are there, whole or not."""
+        ...
+
     @property
     def ended(self) -> bool:
         """Whether no more will come; what is left has been given, or will be with the next call."""
@@ -109,6 +113,16 @@ class FrameIntake:
         ----------
         now_ns : int
             Time now [ns UTC].
+
+        Returns
+        -------
+        list of Block
+            The shots.
+        """
+        return self.rest()
+
+    def rest(self) -> list[Block]:
+        """Give what has come since the last call.
 
         Returns
         -------
@@ -207,7 +221,7 @@ class Worker:
             received = self._receiver.accept(parts)
             if received is not None:
                 self._intake.take(received, self._clock.time_ns())
-        self._collect()
+        self._collect(self._intake.give(self._clock.time_ns()))
         if self._waiting_shots and (self._due() or self.ended):
             self._analyse()
         self._producer.tend()
@@ -216,9 +230,9 @@ class Worker:
         waited_s = self._clock.monotonic_s() - self._oldest_s
         return self._waiting_shots >= self._batch_shots or waited_s >= self._batch_wait_s
 
-    def _collect(self) -> None:
-        """Put the shots that are ready to those that wait."""
-        for block in self._intake.give(self._clock.time_ns()):
+    def _collect(self, blocks: list[Block]) -> None:
+        """Put shots to those that wait."""
+        for block in blocks:
             if not self._waiting_shots:
                 self._oldest_s = self._clock.monotonic_s()
             self._waiting.append(block)
@@ -264,8 +278,8 @@ class Worker:
         return np.concatenate(blocks, out=self._buffer[:count])
 
     def finish(self) -> None:
-        """Analyse what waits, and end the streams."""
-        self._collect()
+        """Analyse all that has come, whole or not, and end the streams."""
+        self._collect(self._intake.rest())
         if self._waiting_shots:
             self._analyse()
         self._producer.end()

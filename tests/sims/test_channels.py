@@ -86,6 +86,24 @@ def intake(slots: int = 1024) -> ChannelIntake:
     return ChannelIntake(16, 512, rate_hz=RATE_HZ, slots=slots, pulse_stride=1, wait_s=0.2)
 
 
+def test_what_still_waits_for_channels_is_given_in_the_end() -> None:
+    one, wire, taking = machine(), Wire(), intake()
+    emitter = ChannelEmitter(one.spectrometer, SimulatedChannelStreams(), wire.producers(), 3)
+    truth, times_ns = pulses(one, 0)
+    emitter.emit(truth, times_ns)
+    emitter.tend(int(times_ns[-1]) + 1000 * MS)
+    for message in wire.messages:
+        if message.header.kind != "sinogram-03":
+            taking.take(message, int(times_ns[-1]))
+    assert not taking.give(int(times_ns[-1]))
+    [block] = taking.rest()
+    np.testing.assert_array_equal(block.pulse_ids, truth.pulse_id)
+    assert np.isnan(block.frames[:, 3]).all()
+    counters = taking.counters["channels"]
+    assert all(one["pending"] == 0 for one in counters.values())
+    assert counters["sinogram-03"]["rows_in"] == 0
+
+
 def sent(
     streams: SimulatedChannelStreams, batches: int = 25
 ) -> tuple[Wire, NDArray[np.uint16], ChannelIntake, list[Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from autosteer.analysis.worker import Block
 from autosteer.contracts.messages import sinogram_channel
-from autosteer.stream import ArrayJoin, Received
+from autosteer.stream import ArrayJoin, ArrayShots, Received
 
 
 class ChannelIntake:
@@ -83,8 +83,17 @@ class ChannelIntake:
         list of Block
             Sinograms; NaN where a channel has not come, infinite where it is saturated.
         """
-        shots = self._join.flush() if self.ended else self._join.emit(now_ns)
-        return [Block(shots.values, shots.pulse_id, shots.timestamp_ns)] if len(shots) else []
+        return self.rest() if self.ended else _blocks(self._join.emit(now_ns))
+
+    def rest(self) -> list[Block]:
+        """Give all shots that are there, those included that still wait for channels.
+
+        Returns
+        -------
+        list of Block
+            Sinograms, as those of `give`.
+        """
+        return _blocks(self._join.flush())
 
     @property
     def ended(self) -> bool:
@@ -99,3 +108,7 @@ class ChannelIntake:
             "channels": {name: asdict(counters) for name, counters in joins.items()},
             "misshapen": self._refused,
         }
+
+
+def _blocks(shots: ArrayShots) -> list[Block]:
+    return [Block(shots.values, shots.pulse_id, shots.timestamp_ns)] if len(shots) else []
