@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from autosteer.contracts import RecordingError
+from pydantic import TypeAdapter, ValidationError
+
+from autosteer.contracts import Outcome, RecordingError
 from autosteer.record.lines import read_lines
 from autosteer.record.run_directory import RunDirectory
+
+_OUTCOME = TypeAdapter(Outcome)
 
 
 def read_outcomes(run: RunDirectory) -> list[dict[str, Any]]:
@@ -21,8 +24,7 @@ def read_outcomes(run: RunDirectory) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``_id``, ``_t_s``, the readback of each knob, and ``name``, ``name_sem`` and ``name_n`` per
-        quantity.
+        The settings in their order, as `Outcome.as_point` gives them.
 
     Raises
     ------
@@ -32,19 +34,12 @@ def read_outcomes(run: RunDirectory) -> list[dict[str, Any]]:
     points: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(read_lines(run.outcomes), 1):
         try:
-            outcome = json.loads(line)
-            point = {
-                "_id": outcome["suggestion_id"],
-                "_t_s": outcome["t_last_shot_ns"] / 1e9,
-                **outcome["readback"],
-            }
-            for name, estimate in outcome["estimates"].items():
-                point |= {
-                    name: estimate["mean"],
-                    f"{name}_sem": estimate["sem"],
-                    f"{name}_n": estimate["n"],
-                }
-        except (ValueError, KeyError, TypeError) as error:
-            raise RecordingError(f"{run.outcomes}, line {number} is no outcome: {error}") from error
-        points[point["_id"]] = point
+            outcome = _OUTCOME.validate_json(line)
+        except ValidationError as error:
+            [first, *_] = error.errors()
+            where = ".".join(map(str, first["loc"])) or "line"
+            raise RecordingError(
+                f"{run.outcomes}, line {number} is no outcome: {where}: {first['msg']}"
+            ) from error
+        points[outcome.suggestion_id] = outcome.as_point()
     return list(points.values())

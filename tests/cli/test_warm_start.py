@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from autosteer.cli._experiment import read_experiment
 from autosteer.cli._policies import make_policy
-from autosteer.contracts import KnowsBest, PolicyError, RecordingError
+from autosteer.contracts import Estimate, KnowsBest, Outcome, PolicyError, RecordingError
 from tests.experiments import experiment_data
 
 RANDOM = {"class": "autosteer.policies:RandomPolicy"}
@@ -38,12 +39,19 @@ def record(folder: Path, outcomes: list[dict[str, Any]], **knob: str) -> None:
 def outcome(name: str, x: float, mean: float) -> dict[str, Any]:
     objective = experiment_data()["objective"]["name"]
     knobs = experiment_data()["knobs"]
-    return {
-        "suggestion_id": name,
-        "t_last_shot_ns": 1_800_000_000_000_000_000,
-        "readback": {**dict.fromkeys(knobs, 0.0), "x": x},
-        "estimates": {objective: {"mean": mean, "sem": 0.01, "n": 50, "n_success": None}},
-    }
+    measured = Outcome(
+        suggestion_id=name,
+        readback={**dict.fromkeys(knobs, 0.0), "x": x},
+        estimates={objective: Estimate(mean, 0.01, 50)},
+        n_shots=50,
+        first_pulse_id=1,
+        last_pulse_id=50,
+        t_last_shot_ns=1_800_000_000_000_000_000,
+        elapsed_s=0.5,
+        sample_used_nl=None,
+        final=True,
+    )
+    return asdict(measured)
 
 
 def test_a_policy_knows_what_earlier_runs_and_tables_have_measured(tmp_path: Path) -> None:
@@ -68,7 +76,12 @@ def test_a_policy_knows_what_earlier_runs_and_tables_have_measured(tmp_path: Pat
     [
         ([outcome("s1", 0.01, 0.2)], {"units": "furlong"}, PolicyError, "was in 'furlong'"),
         ([{**outcome("s1", 0.0, 0.2), "estimates": {}}], {}, PolicyError, "has no column"),
-        ([{"suggestion_id": "s1"}], {}, RecordingError, "line 1 is no outcome"),
+        (
+            [{"suggestion_id": "s1"}],
+            {},
+            RecordingError,
+            "line 1 is no outcome: readback: Field required",
+        ),
     ],
 )
 def test_a_run_that_does_not_fit_is_named(
