@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 
 from autosteer.cli._beliefs import beliefs_of
 from autosteer.cli.report import write_report_of
-from autosteer.contracts import Best, ParetoPoint, parse_experiment
+from autosteer.contracts import Best, Estimate, Outcome, ParetoPoint, parse_experiment
 from autosteer.record.history import read_bests
 from autosteer.record.run_directory import RunDirectory, open_run_directory
 from autosteer.sims.scenarios import scenarios
@@ -54,16 +55,19 @@ def recorded(folder: Path, settings: int = 12, **changes: Any) -> RunDirectory:
         aperture, beamstop = rng.uniform(5, 100), rng.uniform(5, 60)
         lit = 1 - math.exp(-((aperture / 30) ** 2))
         means = {"signal": 240 * lit, "background": 3 + aperture**2 * beamstop / 2000}
-        lines.append({
-            "suggestion_id": f"s{number}",
-            "readback": {"aperture": aperture, "beamstop": beamstop},
-            "estimates": {
-                name: {"mean": mean, "sem": 0.5, "n": 60, "n_success": None}
-                for name, mean in means.items()
-            },
-            "t_last_shot_ns": START_NS + (number + 1) * 1_000_000_000,
-            "elapsed_s": 0.5,
-        })
+        outcome = Outcome(
+            suggestion_id=f"s{number}",
+            readback={"aperture": aperture, "beamstop": beamstop},
+            estimates={name: Estimate(mean, 0.5, 60) for name, mean in means.items()},
+            n_shots=60,
+            first_pulse_id=1 + 60 * number,
+            last_pulse_id=60 + 60 * number,
+            t_last_shot_ns=START_NS + (number + 1) * 1_000_000_000,
+            elapsed_s=0.5,
+            sample_used_nl=None,
+            final=True,
+        )
+        lines.append(asdict(outcome))
     run.outcomes.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run.decisions.write_text("")
     run.messages.write_text("")
