@@ -230,7 +230,7 @@ class Improvement:
         shots = None if rate_hz is None else self._worthwhile_shots(x, rate_hz)
         gain = self._gain(x, shots)
         if rate_hz and shots and self._costs_more(x, shots / rate_hz, gain):
-            x, shots = top, round(_REST_S * rate_hz)
+            x, shots = top, max(round(_REST_S * rate_hz), self._aim.min_shots)
             gain = self._gain(x, shots)
         [best_mean], [best_sd] = learned.natural(top[None])
         [here_mean], [here_sd] = learned.natural(x[None])

@@ -272,6 +272,20 @@ def test_shots_are_as_many_as_the_place_is_worth() -> None:
     assert np.mean(shots[-6:]) > np.mean(shots[6:12])
 
 
+def test_no_stay_is_too_short_for_a_quantity_that_is_costly() -> None:
+    ranges = {name: Range(*limits) for name, limits in KNOBS.items()}
+    aim = Aim("hits", fraction=True, min_shots=200)
+    problem = Problem(ranges, (aim,), rate_hz=120.0, rest_s=0.05, seed=1)
+    policy, rng = BayesianPolicy(problem, horizon_s=20.0), np.random.default_rng(1)
+    points = []
+    for _ in range(25):
+        points += policy.suggest(1)
+        policy.ingest([measured(points[-1], rng, points[-1]["_shots"])])
+    assert min(point["_shots"] for point in points) == 200
+    # In the end it stays at the best, and goes on measuring there.
+    assert len({(round(one["x"], 2), round(one["y"], 1)) for one in points[-5:]}) <= 2
+
+
 def test_a_diagnostic_leads_to_what_shows_nothing_at_first() -> None:
     ranges = {"x": Range(0.0, 1.0), "y": Range(0.0, 1.0)}
 
