@@ -87,6 +87,24 @@ class Situation:
     horizon_s: float = math.inf
     region: tuple[Float, Float] | None = None
 
+    def spread(self, unit: Float) -> Float:
+        """Put points that are spread over the unit cube into the region.
+
+        Parameters
+        ----------
+        unit : ndarray of float64, shape (n, n_knobs)
+            Points in the unit cube.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_knobs)
+            The points; the same where there is no region.
+        """
+        if self.region is None:
+            return unit
+        low, high = self.region
+        return low + unit * (high - low)
+
     def allowed(self, unit: Float) -> Float:
         """Keep the points that may be gone to; with limits, the safest where none is safe.
 

@@ -143,7 +143,8 @@ class Modelled(Keeper, ABC, Generic[KnownT]):
     def _spread(self) -> Float:
         """Places all over where the next one may be, shape (n, n_knobs)."""
         seed = self._problem.seed + self._asks
-        return sobol_points(len(self._ledger.names), seed, 0, self._candidates)
+        unit = sobol_points(len(self._ledger.names), seed, 0, self._candidates)
+        return self._situation.spread(unit)
 
     @property
     def _avoided(self) -> Float:

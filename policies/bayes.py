@@ -287,6 +287,11 @@ class BayesianPolicy(Modelled[_Known]):
             self._known.best = self._find_best()
         return dict(self._known.best)
 
+    @property
+    def _anywhere(self) -> Situation:
+        """Where the best may be, wherever the knobs are."""
+        return replace(self._situation, here=None)
+
     def _find_best(self) -> dict[str, Any]:
         name = self._objective.name
         if not self._measured(self._objective):
@@ -296,8 +301,8 @@ class BayesianPolicy(Modelled[_Known]):
             return self._ledger.best_measured()
         model = learned.surrogate
         rng = np.random.default_rng([self._problem.seed, 0])
-        anywhere = replace(self._situation, here=None, region=None)
-        spread = sobol_points(model.x.shape[1], self._problem.seed, 0, 256)
+        anywhere = self._anywhere
+        spread = anywhere.spread(sobol_points(model.x.shape[1], self._problem.seed, 0, 256))
         start = anywhere.allowed(np.concatenate([model.x, spread]))
         ranked = start[np.argsort(-model.mean(start), kind="stable")[:10]]
         lengths = np.minimum(model.lengths, 0.5)

@@ -186,12 +186,9 @@ class TrustRegionPolicy(BayesianPolicy):
         return replace(super()._situation, region=self._box.bounds)
 
     @property
-    def _spread(self) -> Float:
-        spread, bounds = super()._spread, self._box.bounds
-        if bounds is None:
-            return spread
-        low, high = bounds
-        return low + spread * (high - low)
+    def _anywhere(self) -> Situation:
+        # Of what is far from the box the model has not been told.
+        return replace(super()._anywhere, region=self._box_before.bounds)
 
     def _relevant(self, table: Table) -> Table:
         table = super()._relevant(table)

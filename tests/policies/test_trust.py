@@ -63,6 +63,21 @@ def test_it_climbs_a_ridge_and_noise_makes_it_not_collapse(noise: float) -> None
     assert ridge(np.array([best[name] for name in CUBE])) > (0.9 if noise < 0.1 else 0.6)
 
 
+def test_the_best_is_in_the_box() -> None:
+    # Of two peaks and a slope that rises beyond them, only what is near is still looked at.
+    policy = TrustRegionPolicy(Problem.of({"x": (0.0, 1.0)}, "y", seed=2), length=0.25)
+    rng = np.random.default_rng(2)
+    away = []
+    for _ in range(30):
+        [point] = policy.suggest(1)
+        x = point["x"]
+        value = np.exp(-(((x - 0.3) / 0.05) ** 2)) + 0.5 * x
+        policy.ingest([{**point, "y": value + 0.2 * rng.standard_normal(), "y_sem": 0.2}])
+        best = np.array([[policy.best()["x"]]])
+        away += policy._box_before.distance(best).tolist()
+    assert max(away) <= 1 + 1e-9
+
+
 def test_a_length_out_of_range_is_refused() -> None:
     with pytest.raises(PolicyError, match="length is 2"):
         TrustRegionPolicy(Problem.of(CUBE, "y"), length=2.0)
