@@ -12,7 +12,7 @@ from autosteer.policies._candidates import climb, points_around
 from autosteer.policies._chain import Model
 from autosteer.policies._fence import Widening
 from autosteer.policies._frontier import Frontier
-from autosteer.policies._improvement import FEWEST_SHOTS, Choice, Situation
+from autosteer.policies._improvement import Choice, Situation
 from autosteer.policies._learner import Learned
 from autosteer.policies._reasons import place_in_words, runner_up
 
@@ -87,7 +87,7 @@ class Extending:
         self._beliefs = beliefs
         self._frontier = frontier
         self._extent = extent
-        self._least = max([FEWEST_SHOTS, *(belief.aim.min_shots for belief in beliefs)])
+        self._least = max(belief.aim.min_shots for belief in beliefs)
         lengths = np.min([belief.learned.surrogate.lengths for belief in beliefs], axis=0)
         self._lengths: Float = np.minimum(lengths, 0.5)
         self._widening: Widening | None = None
@@ -123,24 +123,16 @@ class Extending:
             rounds=_ROUNDS,
             width=_WIDTH,
         )
-        rate_hz = self._problem.rate_hz
-        shots = None
-        if rate_hz is not None:
-            shots = round(float(self._stay_s(x[None], rate_hz)[0]) * rate_hz)
+        shots = self._situation.shots(x[None], self._least)
         [worth] = self._worth(x[None])
         share = float(worth) / max(self._frontier.volume, 1e-12)
         other = runner_up(start, rates, x, self._lengths)
         why = self._why(x, share, None if other is None else start[other])
-        return Choice(x, why, shots, gain=share)
-
-    def _stay_s(self, x: Float, rate_hz: float) -> Float:
-        """Return how long to stay: as long as the way takes, shape (n,)."""
-        return np.maximum(self._situation.travel_s(x), self._least / rate_hz)
+        return Choice(x, why, None if shots is None else round(float(shots[0])), gain=share)
 
     def _moved(self, x: Float) -> tuple[Float, Float]:
         """Return the posterior means after a measurement, and how far it may move them."""
-        rate_hz = self._problem.rate_hz
-        shots = None if rate_hz is None else self._stay_s(x, rate_hz) * rate_hz
+        shots = self._situation.shots(x, self._least)
         means, sds = [], []
         for belief in self._beliefs:
             expected, variance = belief.model.mean(x), belief.model.variance(x)
@@ -159,10 +151,7 @@ class Extending:
 
     def _rate(self, x: Float) -> Float:
         """Return the same per second of beam; per measurement where shots are not counted."""
-        rate_hz = self._problem.rate_hz
-        if rate_hz is None:
-            return self._worth(x)
-        return self._worth(x) / (self._stay_s(x, rate_hz) + self._situation.travel_s(x))
+        return self._situation.per_second(self._worth(x), x, self._situation.shots(x, self._least))
 
     def _added(self, x: Float) -> Float:
         """Return by how much places would extend the front, were they safe."""

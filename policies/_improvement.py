@@ -22,8 +22,9 @@ Float = NDArray[np.float64]
 
 # Stays that are considered [s]; the one is taken that teaches most per second.
 _STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-_USUAL_STAY_S = 0.2
 FEWEST_SHOTS = 4
+# Shorter stays are over before anybody could be asked where to go next [s].
+_SHORT_STAY_S = 0.1
 # Unsafe places that are looked at for what would become safe.
 _MOST_BEYOND = 96
 _WIDTH = 64
@@ -168,6 +169,47 @@ class Situation:
         """
         return self.grounds.travel_s(unit, self.here)
 
+    def shots(self, unit: Float, min_shots: int) -> Float | None:
+        """Return the shots of stays as long as the ways, which balances what both cost.
+
+        Parameters
+        ----------
+        unit : ndarray of float64, shape (n, n_knobs)
+            Points in the unit cube.
+        min_shots : int
+            With fewer nothing would be measured.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+            None where shots are not counted.
+        """
+        if self.problem.rate_hz is None:
+            return None
+        stay_s = np.maximum(self.travel_s(unit), _SHORT_STAY_S)
+        return np.maximum(stay_s * self.problem.rate_hz, max(FEWEST_SHOTS, min_shots))
+
+    def per_second(self, worth: Float, unit: Float, shots: Float | None) -> Float:
+        """Return what measurements are worth per second of beam, ways included.
+
+        Parameters
+        ----------
+        worth : ndarray of float64, shape (n,)
+            What each is worth.
+        unit : ndarray of float64, shape (n, n_knobs)
+            Their places in the unit cube.
+        shots : ndarray of float64, shape (n,), or None
+            Their shots.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            The rates; what was given where shots are not counted.
+        """
+        if self.problem.rate_hz is None or shots is None:
+            return worth
+        return worth / (shots / self.problem.rate_hz + self.travel_s(unit))
+
 
 class Improvement:
     """The search for the next measurement, on what is known at one moment.
@@ -296,12 +338,9 @@ class Improvement:
         return float(worth) * self._learned.link.slope(float(self._mean.max()))
 
     def _rate(self, x: Float) -> Float:
-        """Return what measurements of usual length are worth, per second."""
-        rate_hz = self._problem.rate_hz
-        if rate_hz is None:
-            return self._worth(x, None)
-        usual = max(_USUAL_STAY_S * rate_hz, self._aim.min_shots)
-        return self._worth(x, np.array(usual)) / (usual / rate_hz + self._situation.travel_s(x))
+        """Return what measurements are worth, per second."""
+        shots = self._situation.shots(x, self._aim.min_shots)
+        return self._situation.per_second(self._worth(x, shots), x, shots)
 
     def _worthwhile_shots(self, x: Float, rate_hz: float) -> int:
         """Return the number of shots that teaches most per second."""

@@ -287,9 +287,8 @@ class BayesianPolicy(Modelled[_Known]):
             self._known.best = self._find_best()
         return dict(self._known.best)
 
-    @property
-    def _anywhere(self) -> Situation:
-        """Where the best may be, wherever the knobs are."""
+    def _anywhere(self, model: Model) -> Situation:
+        """Return where the best may be, wherever the knobs are."""
         return replace(self._situation, here=None)
 
     def _find_best(self) -> dict[str, Any]:
@@ -301,7 +300,7 @@ class BayesianPolicy(Modelled[_Known]):
             return self._ledger.best_measured()
         model = learned.surrogate
         rng = np.random.default_rng([self._problem.seed, 0])
-        anywhere = self._anywhere
+        anywhere = self._anywhere(model)
         spread = anywhere.spread(sobol_points(model.x.shape[1], self._problem.seed, 0, 256))
         start = anywhere.allowed(np.concatenate([model.x, spread]))
         ranked = start[np.argsort(-model.mean(start), kind="stable")[:10]]

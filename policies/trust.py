@@ -185,10 +185,10 @@ class TrustRegionPolicy(BayesianPolicy):
     def _situation(self) -> Situation:
         return replace(super()._situation, region=self._box.bounds)
 
-    @property
-    def _anywhere(self) -> Situation:
+    def _anywhere(self, model: Model) -> Situation:
         # Of what is far from the box the model has not been told.
-        return replace(super()._anywhere, region=self._box_before.bounds)
+        box = self._box_before.moved_to_the_best(model)
+        return replace(super()._anywhere(model), region=box.bounds)
 
     def _relevant(self, table: Table) -> Table:
         table = super()._relevant(table)
