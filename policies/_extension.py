@@ -12,9 +12,10 @@ from autosteer.policies._candidates import climb, points_around
 from autosteer.policies._chain import Model
 from autosteer.policies._fence import Widening
 from autosteer.policies._frontier import Frontier
-from autosteer.policies._improvement import Choice, Situation
+from autosteer.policies._improvement import Choice
 from autosteer.policies._learner import Learned
 from autosteer.policies._reasons import place_in_words, runner_up
+from autosteer.policies._situation import Situation
 
 Float = NDArray[np.float64]
 

@@ -13,6 +13,9 @@ from autosteer.policies._ledger import Ledger
 
 Float = NDArray[np.float64]
 
+FEWEST_SHOTS = 4
+"""A place is measured by so many at least."""
+
 
 class Keeper:
     """Keeps the points told and given, and where the knobs will be.

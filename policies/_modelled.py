@@ -15,12 +15,13 @@ from autosteer.contracts import Aim, Problem
 from autosteer.policies._candidates import sobol_points
 from autosteer.policies._chain import Model
 from autosteer.policies._fence import Fence
-from autosteer.policies._improvement import Choice, Situation
+from autosteer.policies._improvement import Choice
 from autosteer.policies._keeper import Keeper, check_count
 from autosteer.policies._learner import Learned, Learner
 from autosteer.policies._ledger import Table
 from autosteer.policies._links import LinkName
 from autosteer.policies._moment import inputs_besides_knobs
+from autosteer.policies._situation import Situation
 
 Float = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from autosteer.contracts import PolicyError, Problem
 from autosteer.policies._arms import Belief
 from autosteer.policies._goals import why_enough
 from autosteer.policies._grounds import Grounds
-from autosteer.policies._keeper import check_count
+from autosteer.policies._keeper import FEWEST_SHOTS, check_count
 from autosteer.policies._ledger import Pending, Table
 from autosteer.policies._modelless import Modelless, refuse_what_is_beyond
 from autosteer.policies._wear import learn_arms, level_left
@@ -29,7 +29,6 @@ _NEAR = 0.25
 # Stays that are considered [s], and how long to stay where there is no reason to leave.
 _STAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _REST_S = 0.8
-_FEWEST_SHOTS = 4
 # An arm that could not be reached is left alone for so many suggestions.
 _PATIENCE = 10
 # Values that differ by less than this share count as equal: the nearer arm is taken.
@@ -261,7 +260,7 @@ class BanditPolicy(Modelless):
             arm = self._first(arms, gain[arms])
             gained = float(gain[arm])
             return _Choice(arm, self._why(belief, arm, best, gained), gain=gained)
-        least = max(_FEWEST_SHOTS, self._aim.min_shots)
+        least = max(FEWEST_SHOTS, self._aim.min_shots)
         use_s = self._horizon_s
         if math.isfinite(lifetime):
             # Arms are used up: another is of use as soon as this one has come down to it.

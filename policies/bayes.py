@@ -15,11 +15,13 @@ from autosteer.policies._candidates import climb, sobol_points
 from autosteer.policies._chain import Model
 from autosteer.policies._errors import filled_errors
 from autosteer.policies._goals import why_enough
-from autosteer.policies._improvement import FEWEST_SHOTS, Choice, Improvement, Situation
+from autosteer.policies._improvement import Choice, Improvement
+from autosteer.policies._keeper import FEWEST_SHOTS
 from autosteer.policies._learner import Learned
 from autosteer.policies._links import LinkName
 from autosteer.policies._modelled import Known, Modelled
 from autosteer.policies._search import Flight, PeakSearch, has_signal
+from autosteer.policies._situation import Situation
 
 Float = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from scipy.linalg import hadamard
 
 from autosteer.contracts import PolicyError, Problem
 from autosteer.policies._errors import filled_errors, variance_per_shot
-from autosteer.policies._keeper import check_count
+from autosteer.policies._keeper import FEWEST_SHOTS, check_count
 from autosteer.policies._ledger import Table
 from autosteer.policies._modelless import Modelless, refuse_what_is_beyond
 
@@ -23,7 +23,6 @@ Float = NDArray[np.float64]
 _STAYS_PER_WAY = 2.0
 # Places further from the center than about this count little for the slope, in amplitudes.
 _NEAR = 3.0
-_FEWEST_SHOTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +214,7 @@ class ExtremumSeeking(Modelless):
         if rate_hz is None:
             return None
         way_s = float(self._grounds.travel_s(x[None], self._here)[0])
-        least = max(_FEWEST_SHOTS, self._aim.min_shots)
+        least = max(FEWEST_SHOTS, self._aim.min_shots)
         return max(round(_STAYS_PER_WAY * way_s * rate_hz), least)
 
     def _reachable(self, x: Float) -> Float | None:

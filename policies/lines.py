@@ -11,7 +11,7 @@ from scipy.stats import qmc
 
 from autosteer.contracts import Aim, PolicyError, Problem
 from autosteer.policies._errors import filled_errors, variance_law
-from autosteer.policies._keeper import check_count
+from autosteer.policies._keeper import FEWEST_SHOTS, check_count
 from autosteer.policies._ledger import Table
 from autosteer.policies._modelless import Modelless, refuse_what_is_beyond
 from autosteer.policies._peak_fit import Peak, fit_peak
@@ -24,8 +24,6 @@ _WIDTHS = 5.0
 _SHORTEST = 0.02
 # A point lies on a line if all other knobs are within this share of their ranges.
 _OFF = 0.01
-# The ends of a line that is flown over are worth only so many shots.
-_FEWEST_SHOTS = 4
 # A line is flown over until so many times its points are measured, and so often at most.
 _FLIGHTS = 2
 _MOST_FLIGHTS = 12
@@ -128,7 +126,8 @@ class LineScanPolicy(Modelless):
             arrived = bool(np.max(np.abs(allowed[0] - self._on_grounds(target))) < _SAME)
             self._given += arrived
             name = self._ledger.names[self._knob]
-            shots = _FEWEST_SHOTS if self._fly and self._problem.rate_hz else None
+            # The ends of a line that is flown over are not what counts.
+            shots = FEWEST_SHOTS if self._fly and self._problem.rate_hz else None
             why = f"{'round' if arrived else 'to the line of round'} {self._round + 1}: {name}"
             point = self._give(allowed[0], why, shots)
             if arrived:

@@ -14,7 +14,8 @@ from autosteer.contracts import Aim, ParetoPoint, PolicyError, Problem
 from autosteer.policies._candidates import points_around, sobol_points
 from autosteer.policies._extension import Belief, Extending
 from autosteer.policies._frontier import Frontier, extent_of, reference_below, unbeaten
-from autosteer.policies._improvement import FEWEST_SHOTS, Choice
+from autosteer.policies._improvement import Choice
+from autosteer.policies._keeper import FEWEST_SHOTS
 from autosteer.policies._links import LinkName
 from autosteer.policies._modelled import Known, Modelled
 

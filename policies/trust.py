@@ -12,9 +12,10 @@ from scipy.special import ndtr
 
 from autosteer.contracts import Aim, PolicyError, Problem
 from autosteer.policies._chain import Model
-from autosteer.policies._improvement import Choice, Situation
+from autosteer.policies._improvement import Choice
 from autosteer.policies._ledger import Table
 from autosteer.policies._links import LinkName
+from autosteer.policies._situation import Situation
 from autosteer.policies.bayes import BayesianPolicy
 
 Float = NDArray[np.float64]
