@@ -17,7 +17,7 @@ from autosteer.policies._keeper import FEWEST_SHOTS
 Float = NDArray[np.float64]
 
 # Shorter stays are over before anybody could be asked where to go next [s].
-_SHORT_STAY_S = 0.1
+_SHORT_STAY_S = 0.2
 # Unsafe places that are looked at for what would become safe.
 _MOST_BEYOND = 96
 
@@ -131,7 +131,9 @@ class Situation:
         return self.grounds.travel_s(unit, self.here)
 
     def shots(self, unit: Float, min_shots: int) -> Float | None:
-        """Return the shots of stays as long as the ways, which balances what both cost.
+        """Return the shots of stays as long as the ways: longer ones would spend more on less.
+
+        Where shots in motion count the ways themselves teach something, and stays are short.
 
         Parameters
         ----------
@@ -147,7 +149,9 @@ class Situation:
         """
         if self.problem.rate_hz is None:
             return None
-        stay_s = np.maximum(self.travel_s(unit), _SHORT_STAY_S)
+        stay_s = np.full(len(unit), _SHORT_STAY_S)
+        if not self.problem.shots_in_motion:
+            stay_s = np.maximum(stay_s, self.travel_s(unit))
         return np.maximum(stay_s * self.problem.rate_hz, max(FEWEST_SHOTS, min_shots))
 
     def per_second(self, worth: Float, unit: Float, shots: Float | None) -> Float:
