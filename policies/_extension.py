@@ -124,16 +124,19 @@ class Extending:
             rounds=_ROUNDS,
             width=_WIDTH,
         )
-        shots = self._situation.shots(x[None], self._least)
-        [worth] = self._worth(x[None])
+        shots = self._shots(x[None])
+        [worth] = self._worth(x[None], shots)
         share = float(worth) / max(self._frontier.volume, 1e-12)
         other = runner_up(start, rates, x, self._lengths)
         why = self._why(x, share, None if other is None else start[other])
         return Choice(x, why, None if shots is None else round(float(shots[0])), gain=share)
 
-    def _moved(self, x: Float) -> tuple[Float, Float]:
+    def _shots(self, x: Float) -> Float | None:
+        """Return the shots of measurements, shape (n,); None where they are not counted."""
+        return self._situation.shots(x, self._least)
+
+    def _moved(self, x: Float, shots: Float | None) -> tuple[Float, Float]:
         """Return the posterior means after a measurement, and how far it may move them."""
-        shots = self._situation.shots(x, self._least)
         means, sds = [], []
         for belief in self._beliefs:
             expected, variance = belief.model.mean(x), belief.model.variance(x)
@@ -143,20 +146,21 @@ class Extending:
             sds.append(sd)
         return np.stack(means, axis=1) / self._extent, np.stack(sds, axis=1) / self._extent
 
-    def _worth(self, x: Float) -> Float:
+    def _worth(self, x: Float, shots: Float | None) -> Float:
         """Return the volume that measurements are expected to add, shape (n,)."""
-        gain = self._frontier.expected_gain(*self._moved(x))
+        gain = self._frontier.expected_gain(*self._moved(x, shots))
         if self._widening is not None:
             gain = gain + self._widening(x, None)
         return gain
 
     def _rate(self, x: Float) -> Float:
         """Return the same per second of beam; per measurement where shots are not counted."""
-        return self._situation.per_second(self._worth(x), x, self._situation.shots(x, self._least))
+        shots = self._shots(x)
+        return self._situation.per_second(self._worth(x, shots), x, shots)
 
     def _added(self, x: Float) -> Float:
         """Return by how much places would extend the front, were they safe."""
-        mean, sd = self._moved(x)
+        mean, sd = self._moved(x, self._shots(x))
         return self._frontier.expected_gain(mean, np.zeros_like(sd))
 
     def _why(self, x: Float, share: float, other: Float | None) -> str:

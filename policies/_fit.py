@@ -147,20 +147,11 @@ class Density:
         found : Hyperparameters
             Its result.
         """
-        one = found.covariance
-        numbers = {
-            "lengths": one.lengths,
-            "scale": one.scale,
-            "dome_lengths": one.dome_lengths,
-            "dome_scale": one.dome_scale,
-            "time_length": one.time_length,
-            "noise": found.noise,
-        }
+        numbers = found.as_json()
         with torch.no_grad():
             for name, logarithm in self.logarithms.items():
-                number = numbers[name]
-                if number is not None:
-                    logarithm.copy_(torch.from_numpy(np.log(np.array(number, np.float64, ndmin=1))))
+                if numbers[name] is not None:
+                    logarithm.copy_(torch.from_numpy(np.log(np.array(numbers[name], ndmin=1))))
             self.constant.fill_(found.constant)
 
     @property
